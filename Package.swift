@@ -1,0 +1,142 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One settings array for every Swift target; the zones of the architecture add to it below.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
+]
+/// The pure zone also marks each unsafe use (SE-0458).
+let pureSettings: [SwiftSetting] = settings + [.strictMemorySafety()]
+
+/// `CAIRN_CORE_ONLY=1 swift test` builds the pure and synchronous zones alone, without SwiftNIO:
+/// the quick inner loop for work on Raft, the log and the store.
+let coreOnly = Context.environment["CAIRN_CORE_ONLY"] != nil
+
+func test(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+// Rows of the layer picture, bottom to top: a target depends only on targets above it in this file.
+let pure: [Target] = [
+  .target(name: "CPrimitives"),
+  .target(name: "Primitives", dependencies: ["CPrimitives"], swiftSettings: pureSettings),
+  .target(name: "Model", dependencies: ["Primitives"], swiftSettings: pureSettings),
+  .target(name: "Raft", dependencies: ["Model", "Primitives"], swiftSettings: pureSettings),
+  .target(name: "Replica", dependencies: ["Raft", "Model", "Primitives"], swiftSettings: pureSettings),
+]
+
+let synchronous: [Target] = [
+  .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+  .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+  .target(name: "Zstd", dependencies: ["CZstd", "Primitives"], swiftSettings: settings),
+  .target(name: "LMDB", dependencies: ["CLMDB", "Primitives"], swiftSettings: settings),
+  .target(name: "Disk", dependencies: ["Primitives"], swiftSettings: settings),
+  .target(
+    name: "Snapshot",
+    dependencies: ["Disk", "Zstd", "Model", "Primitives", .product(name: "Crypto", package: "swift-crypto")],
+    swiftSettings: settings),
+  .target(
+    name: "WriteAheadLog", dependencies: ["Disk", "Zstd", "Model", "Primitives"], swiftSettings: settings),
+  .target(
+    name: "Store", dependencies: ["LMDB", "Snapshot", "Disk", "Model", "Primitives"], swiftSettings: settings),
+  .target(
+    name: "Node",
+    dependencies: ["Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives"],
+    swiftSettings: settings),
+]
+
+let edge: [Target] = [
+  .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+  .target(
+    name: "EtcdAPI",
+    dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+    exclude: ["Protos"],
+    swiftSettings: [.swiftLanguageMode(.v6)]),
+  .target(
+    name: "Wire",
+    dependencies: [
+      "CNGHTTP2", "Primitives",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
+    ],
+    swiftSettings: settings),
+  .target(
+    name: "Client",
+    dependencies: [
+      "Wire", "EtcdAPI", "Model", "Primitives",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+    ],
+    swiftSettings: settings),
+  .target(
+    name: "Frontend",
+    dependencies: [
+      "Wire", "EtcdAPI", "Node", "Store", "Model", "Primitives",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+    ],
+    swiftSettings: settings),
+  .target(
+    name: "Server",
+    dependencies: [
+      "Frontend", "Wire", "Node", "Store", "WriteAheadLog", "Disk", "Replica", "Model", "Primitives",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "Crypto", package: "swift-crypto"),
+    ],
+    swiftSettings: settings),
+]
+
+let executables: [Target] = [
+  .executableTarget(name: "cairn", dependencies: ["Server"], swiftSettings: settings),
+  .executableTarget(
+    name: "cairn-bench", dependencies: ["Client", "Primitives"], path: "Benchmarks/cairn-bench",
+    swiftSettings: settings),
+]
+
+let coreTests: [Target] = [
+  test("PrimitivesTests", ["Primitives"]),
+  test("RaftTests", ["Raft", "Model", "Primitives"]),
+  test("ReplicaTests", ["Replica", "Raft", "Model", "Primitives"]),
+  test("ZstdTests", ["Zstd"]),
+  test("LMDBTests", ["LMDB"]),
+  test("DiskTests", ["Disk", "Primitives"]),
+  test("SnapshotTests", ["Snapshot", "Disk", "Model", "Primitives"]),
+  test("WriteAheadLogTests", ["WriteAheadLog", "Disk", "Model", "Primitives"]),
+  test("StoreTests", ["Store", "LMDB", "Snapshot", "Disk", "Model", "Primitives"]),
+  test("NodeTests", ["Node", "Store", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives"]),
+  test("TidyTests", []),
+]
+
+let edgeTests: [Target] = [
+  test("ModelTests", ["Model", "EtcdAPI", "Primitives"]),
+  test("WireTests", ["Wire", "Primitives"]),
+  test("ServerTests", ["Server", "Client", "EtcdAPI", "Model", "Primitives"]),
+]
+
+let coreDependencies: [Package.Dependency] = [
+  .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2")
+]
+let edgeDependencies: [Package.Dependency] = [
+  .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+  .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
+]
+
+let package = Package(
+  name: "Cairn",
+  products: coreOnly
+    ? []
+    : [
+      .executable(name: "cairn", targets: ["cairn"]),
+      .executable(name: "cairn-bench", targets: ["cairn-bench"]),
+    ],
+  dependencies: coreDependencies + (coreOnly ? [] : edgeDependencies),
+  targets: pure + synchronous + coreTests + (coreOnly ? [] : edge + executables + edgeTests)
+)

@@ -1,0 +1,23 @@
+// The few operations Swift has no direct form for: the CRC32C instruction and
+// acquire/release access to words inside raw memory.
+#ifndef CAIRN_CPRIMITIVES_H
+#define CAIRN_CPRIMITIVES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// CRC-32C (Castagnoli) of `length` bytes, continued from `crc` (0 to start).
+uint32_t cairn_crc32c(uint32_t crc, const void *_Nullable bytes, size_t length);
+
+/// The portable form of the same function; tests hold both equal.
+uint32_t cairn_crc32c_portable(uint32_t crc, const void *_Nullable bytes, size_t length);
+
+static inline uint64_t cairn_load_acquire(const uint64_t *_Nonnull word) {
+  return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void cairn_store_release(uint64_t *_Nonnull word, uint64_t value) {
+  __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+#endif
