@@ -1,0 +1,60 @@
+public import Model
+
+/// One write of the log stage: what must reach the disk before `RaftInput.appended(sequence)` may come back.
+public struct LogAppend: Equatable, Sendable {
+  /// Ascending by one; completions may be merged (a later one covers the earlier).
+  public var sequence: UInt64
+  /// Contiguous, possibly empty. A first index at or below the log's last one supersedes the log's end from there.
+  public var entries: [Entry]
+  /// The hard state to be recorded with the entries; always present, often unchanged.
+  public var hardState: HardState
+
+  public init(sequence: UInt64, entries: [Entry], hardState: HardState) {
+    self.sequence = sequence
+    self.entries = entries
+    self.hardState = hardState
+  }
+}
+
+/// Who leads, as this member sees it. `leader` is 0 while it knows none.
+public struct Leadership: Equatable, Sendable {
+  public enum Role: Sendable { case follower, candidate, leader }
+
+  public var role: Role
+  public var term: UInt64
+  public var leader: UInt64
+
+  public init(role: Role, term: UInt64, leader: UInt64) {
+    self.role = role
+    self.term = term
+    self.leader = leader
+  }
+}
+
+/// Everything a `RaftMachine` asks of its surroundings, to be done in order.
+///
+/// No effect carries a duty to wait: what depends on a durable write is not emitted before the write's
+/// `appended` came back.
+public enum RaftEffect: Equatable, Sendable {
+  /// Write and sync, then hand in `RaftInput.appended`. At most one per flush; several may be under way.
+  case append(LogAppend)
+  /// Hand to the peer `message.to`. May be lost, repeated and reordered.
+  case send(Message)
+  /// Committed and locally durable entries, contiguous, each handed out once: apply them, then hand in
+  /// `RaftInput.applied`.
+  case committed([Entry])
+  /// The read asked for by `RaftInput.readIndex(context)` is linearizable once `index` is applied here.
+  case readReady(context: UInt64, index: UInt64)
+  /// The read will not be answered: no leader is known, leadership was lost, or too many wait. Ask again.
+  case readDropped(context: UInt64)
+  /// Role, term or known leader changed.
+  case leadershipChanged(Leadership)
+  /// A peer sent what no correct peer sends; nothing was changed by it.
+  case messageRefused(from: UInt64, kind: Message.Kind, MessageFault)
+}
+
+/// Why a peer's message was refused.
+public enum MessageFault: Equatable, Sendable {
+  case localOnlyKind, wrongAddress, fromSelf, termOutOfRange, indexOutOfRange, entriesNotContiguous
+  case entryTermOutOfRange, contradictsCommitted, secondLeaderInTerm, unsupported
+}

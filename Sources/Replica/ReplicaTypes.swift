@@ -1,0 +1,145 @@
+public import Model
+public import Raft
+
+/// The edge's own name for a request; comes back with its one answer. The value `UInt64.max` is reserved.
+public struct Ticket: Hashable, Sendable {
+  public var number: UInt64
+  public init(_ number: UInt64) { self.number = number }
+}
+
+/// A command on its way into the log.
+public struct Proposal: Sendable {
+  public var ticket: Ticket
+  /// etcd's InternalRaftRequest with fields up to 11 only, as encoded protobuf; the machine appends the header
+  /// (field 100) with the request id.
+  public var operation: [UInt8]
+  /// Travels in the header, so that authorization is checked again at apply. Empty: no user.
+  public var username: String
+  public var authRevision: UInt64
+
+  public init(ticket: Ticket, operation: [UInt8], username: String = "", authRevision: UInt64 = 0) {
+    self.ticket = ticket
+    self.operation = operation
+    self.username = username
+    self.authRevision = authRevision
+  }
+}
+
+/// What can happen to a `ReplicaMachine`.
+public enum ReplicaInput: Sendable {
+  /// One unit of time (`ReplicaConfiguration.tickMilliseconds`) passed.
+  case tick
+  case propose(Proposal)
+  /// A linearizable read: answered by `readReady` once this member's state is recent enough, or by `reply`.
+  case readIndex(Ticket)
+  /// A message from another member, not trusted.
+  case message(Message)
+  /// The `LogAppend` of this sequence and all before it are durable.
+  case appended(sequence: UInt64)
+  /// All entries up to `index` are executed and visible to new read views.
+  case applied(index: UInt64)
+  /// Answer everything that waits with `etcdserver: server stopped`, and take nothing more.
+  case stop
+}
+
+/// Committed entries for the apply stage, in log order.
+public struct ApplyBatch: Sendable {
+  public var entries: [Entry]
+  /// For each entry the local request that waits for its result, which the apply stage answers; nil when none does.
+  public var tickets: [Ticket?]
+
+  public init(entries: [Entry], tickets: [Ticket?]) {
+    self.entries = entries
+    self.tickets = tickets
+  }
+}
+
+/// Everything a `ReplicaMachine` asks for, to be done in order. No effect carries a duty to wait.
+public enum ReplicaEffect: Sendable {
+  /// Write and sync, then hand in `appended`.
+  case append(LogAppend)
+  case send(Message)
+  /// Execute, answer the tickets, publish, then hand in `applied`.
+  case apply(ApplyBatch)
+  /// The request failed (or was never executed, or its fate is unknown: a time-out).
+  case reply(Ticket, ClientError)
+  /// These reads may be served from any view whose applied index is at least `appliedIndex`; it is applied already.
+  case readReady([Ticket], appliedIndex: UInt64)
+  case leadershipChanged(Leadership)
+  /// The member's own attributes and the cluster version are applied: the member may serve clients.
+  case published
+  case messageRefused(from: UInt64, kind: Message.Kind, MessageFault)
+}
+
+/// What a `ReplicaMachine` is told once.
+public struct ReplicaConfiguration: Sendable {
+  public var raft: RaftConfiguration
+  public var clusterID: UInt64
+  public var tickMilliseconds: Int
+  /// Milliseconds since 1970 at process start: keeps request ids of earlier runs apart from this one's.
+  public var startMilliseconds: UInt64
+  /// Name and client URLs, proposed after each start once a leader is known.
+  public var attributes: MemberAttributes
+  /// Proposed by a leader that finds no cluster version, or a lower one, in the store; "3.7.0".
+  public var clusterVersion: String
+  public var limits: ReplicaLimits
+
+  public init(
+    raft: RaftConfiguration, clusterID: UInt64, tickMilliseconds: Int = 100, startMilliseconds: UInt64,
+    attributes: MemberAttributes, clusterVersion: String, limits: ReplicaLimits = ReplicaLimits()
+  ) {
+    precondition(tickMilliseconds > 0)
+    self.raft = raft
+    self.clusterID = clusterID
+    self.tickMilliseconds = tickMilliseconds
+    self.startMilliseconds = startMilliseconds
+    self.attributes = attributes
+    self.clusterVersion = clusterVersion
+    self.limits = limits
+  }
+
+  /// etcd's request time limit: 5 s and two election timeouts.
+  public var requestTimeoutTicks: Int {
+    (5_000 + tickMilliseconds - 1) / tickMilliseconds + 2 * raft.electionTicks
+  }
+}
+
+/// Every bound of a `ReplicaMachine`, Raft's own aside.
+public struct ReplicaLimits: Sendable {
+  /// Encoded command, header included (--max-request-bytes).
+  public var requestBytes = 1_572_864
+  /// Committed but not yet applied entries beyond which proposals answer `too many requests`.
+  public var applyGap: UInt64 = 5_000
+  /// Proposals and reads that wait for an answer.
+  public var waitingRequests = 1 << 20
+  /// Bytes of proposals that wait for a leader.
+  public var waitingProposalBytes = 64 << 20
+
+  public init() {}
+}
+
+/// What a member tells about itself.
+public struct MemberAttributes: Hashable, Sendable {
+  public var name: String
+  public var clientURLs: [String]
+
+  public init(name: String, clientURLs: [String]) {
+    self.name = name
+    self.clientURLs = clientURLs
+  }
+}
+
+/// A member of the cluster as etcd describes it in a configuration change.
+public struct Member: Hashable, Sendable {
+  public var id: UInt64
+  public var peerURLs: [String]
+  public var isLearner: Bool
+  public var attributes: MemberAttributes
+
+  public init(id: UInt64, peerURLs: [String], isLearner: Bool = false, attributes: MemberAttributes) {
+    self.id = id
+    self.peerURLs = peerURLs
+    self.isLearner = isLearner
+    self.attributes = attributes
+  }
+}
