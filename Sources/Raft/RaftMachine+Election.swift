@@ -70,7 +70,8 @@ extension RaftMachine {
   private mutating func becomeLeader(_ effects: inout [RaftEffect]) {
     precondition(vote == configuration.memberID, "a leader voted for itself")
     let leader = LeaderState(
-      memberID: configuration.memberID, voters: voters, lastIndex: log.lastIndex, stableIndex: log.stableIndex)
+      memberID: configuration.memberID, voters: voters, lastIndex: log.lastIndex, stableIndex: log.stableIndex
+    )
     role = .leader(leader)
     resetElectionTimer()
     effects.append(.leadershipChanged(leadership))

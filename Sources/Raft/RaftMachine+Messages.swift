@@ -21,7 +21,8 @@ extension RaftMachine {
     case .readIndex: readIndex(.peer(message.from, context: message.entries[0].data), &effects)
     case .readIndexResponse: receiveReadIndexResponse(message, &effects)
     case .hup, .beat, .snapshot, .unreachable, .snapshotStatus, .checkQuorum, .transferLeader, .timeoutNow,
-      .preVote, .preVoteResponse, .storageAppend, .storageAppendResponse, .storageApply, .storageApplyResponse,
+      .preVote, .preVoteResponse, .storageAppend, .storageAppendResponse, .storageApply,
+      .storageApplyResponse,
       .forgetLeader:
       preconditionFailure("refused by the check above")
     }

@@ -128,7 +128,8 @@ extension RaftMachine {
     let known = leader.peers
     leader.peers = newVoters.voters.map { id in
       known.first { $0.id == id }
-        ?? Progress(id: id, match: id == configuration.memberID ? log.stableIndex : 0, next: log.lastIndex + 1)
+        ?? Progress(
+          id: id, match: id == configuration.memberID ? log.stableIndex : 0, next: log.lastIndex + 1)
     }
     advanceCommit(leader, &effects)
   }

@@ -222,7 +222,8 @@ extension RaftMachine {
     while released < deferred.count, let gate = deferred[released].gate, gate <= appendedSequence {
       switch deferred[released].action {
       case .send(let message): effects.append(.send(message))
-      case .ownVote(let term): if term == self.term { count(vote: true, of: configuration.memberID, &effects) }
+      case .ownVote(let term):
+        if term == self.term { count(vote: true, of: configuration.memberID, &effects) }
       }
       released += 1
     }

@@ -117,29 +117,3 @@ public struct ReplicaLimits: Sendable {
 
   public init() {}
 }
-
-/// What a member tells about itself.
-public struct MemberAttributes: Hashable, Sendable {
-  public var name: String
-  public var clientURLs: [String]
-
-  public init(name: String, clientURLs: [String]) {
-    self.name = name
-    self.clientURLs = clientURLs
-  }
-}
-
-/// A member of the cluster as etcd describes it in a configuration change.
-public struct Member: Hashable, Sendable {
-  public var id: UInt64
-  public var peerURLs: [String]
-  public var isLearner: Bool
-  public var attributes: MemberAttributes
-
-  public init(id: UInt64, peerURLs: [String], isLearner: Bool = false, attributes: MemberAttributes) {
-    self.id = id
-    self.peerURLs = peerURLs
-    self.isLearner = isLearner
-    self.attributes = attributes
-  }
-}

@@ -1,0 +1,84 @@
+// etcd keeps members as JSON: in the context of a configuration change and in its members bucket. Written byte for
+// byte as Go's encoding/json writes `membership.Member`; read tolerantly (any order, unknown fields skipped).
+
+extension Member {
+  /// `{"id":1,"peerURLs":["http://h:2380"],"isLearner":true,"name":"n","clientURLs":["http://h:2379"]}`; the last
+  /// three are left out when false or empty.
+  public var json: [UInt8] {
+    var text = "{\"id\":\(id),\"peerURLs\":"
+    Self.append(peerURLs, to: &text)
+    if isLearner { text += ",\"isLearner\":true" }
+    if !name.isEmpty {
+      text += ",\"name\":"
+      Self.append(name, to: &text)
+    }
+    if !clientURLs.isEmpty {
+      text += ",\"clientURLs\":"
+      Self.append(clientURLs, to: &text)
+    }
+    text += "}"
+    return Array(text.utf8)
+  }
+
+  /// Nil if the bytes are no JSON object, a known field has another type, or the id is missing.
+  public init?(json: [UInt8]) {
+    self.init(id: 0, peerURLs: [])
+    var scanner = JSONScanner(json)
+    var hasID = false
+    let isWhole = scanner.object { key, scanner in
+      switch key {
+      case "id":
+        guard let value = scanner.unsignedInteger() else { return false }
+        id = value
+        hasID = true
+        return true
+      case "peerURLs": return Self.read(into: &peerURLs, from: &scanner)
+      case "clientURLs": return Self.read(into: &clientURLs, from: &scanner)
+      case "isLearner":
+        guard let value = scanner.boolean() else { return false }
+        isLearner = value
+        return true
+      case "name":
+        guard let value = scanner.string() else { return false }
+        name = value
+        return true
+      default: return scanner.skipValue()
+      }
+    }
+    guard isWhole, hasID, scanner.isAtEnd else { return nil }
+  }
+
+  private static func read(into list: inout [String], from scanner: inout JSONScanner) -> Bool {
+    guard let strings = scanner.strings() else { return false }
+    list = strings
+    return true
+  }
+
+  private static func append(_ list: [String], to text: inout String) {
+    text += "["
+    for (offset, element) in list.enumerated() {
+      if offset > 0 { text += "," }
+      append(element, to: &text)
+    }
+    text += "]"
+  }
+
+  private static func append(_ string: String, to text: inout String) {
+    text += "\""
+    for scalar in string.unicodeScalars {
+      switch scalar {
+      case "\"": text += "\\\""
+      case "\\": text += "\\\\"
+      case "\n": text += "\\n"
+      case "\r": text += "\\r"
+      case "\t": text += "\\t"
+      // What Go escapes so that JSON may stand in HTML and JavaScript.
+      case "<", ">", "&", "\u{2028}", "\u{2029}", "\0"..<" ":
+        let digits = String(scalar.value, radix: 16)
+        text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: text.unicodeScalars.append(scalar)
+      }
+    }
+    text += "\""
+  }
+}
