@@ -118,6 +118,21 @@ struct RaftLog {
     commitIndex = max(commitIndex, index)
   }
 
+  /// The bytes of the entries of `term` in (after, through].
+  func bytes(after: UInt64, through: UInt64, ofTerm term: UInt64) -> Int {
+    var bytes = 0
+    for entry in entries[position(after + 1)...position(through)] where entry.term == term {
+      bytes += entry.data.count
+    }
+    return bytes
+  }
+
+  /// Whether one of the entries in (after, through] changes the configuration.
+  func changesConfiguration(after: UInt64, through: UInt64) -> Bool {
+    guard after < through else { return false }
+    return entries[position(after + 1)...position(through)].contains { $0.kind != .normal }
+  }
+
   /// The next committed and durable entries for apply, as far as the byte credit goes; always at least one when
   /// nothing is being applied.
   mutating func handOut(creditBytes: Int) -> [Entry] {

@@ -56,11 +56,9 @@ extension RaftMachine {
       // Nil: compacted away, beyond what memory can serve.
       guard let previousTerm = log.term(at: peer.next - 1) else { return }
       let limits = configuration.limits
-      let room = limits.inflightEntries - Int(peer.next - 1 - peer.match)
-      let entries =
-        peer.pace == .replicate || peer.next > log.lastIndex
-        ? log.slice(from: peer.next, maxCount: room, maxBytes: limits.messageBytes)
-        : log.slice(from: peer.next, maxCount: limits.inflightEntries, maxBytes: limits.messageBytes)
+      let underWay = peer.pace == .replicate ? Int(peer.next - 1 - peer.match) : 0
+      let entries = log.slice(
+        from: peer.next, maxCount: limits.inflightEntries - underWay, maxBytes: limits.messageBytes)
       let tellsCommit = peer.sentCommit < log.commitIndex && peer.pace == .replicate
       if entries.isEmpty && !evenEmpty && !tellsCommit { return }
       evenEmpty = false
@@ -114,9 +112,7 @@ extension RaftMachine {
     guard !voters.voters.isEmpty else { return }
     let index = voters.committedIndex { leader.match(of: $0) }
     guard index > log.commitIndex, log.term(at: index) == term else { return }
-    let committed = log.slice(
-      from: log.commitIndex + 1, maxCount: Int(index - log.commitIndex), maxBytes: Int.max)
-    for entry in committed where entry.term == term { leader.uncommittedBytes -= entry.data.count }
+    leader.uncommittedBytes -= log.bytes(after: log.commitIndex, through: index, ofTerm: term)
     log.commit(to: index)
     retryPostponedReads(leader, &effects)
   }
@@ -131,6 +127,7 @@ extension RaftMachine {
         ?? Progress(
           id: id, match: id == configuration.memberID ? log.stableIndex : 0, next: log.lastIndex + 1)
     }
+    // A smaller quorum may already hold more.
     advanceCommit(leader, &effects)
   }
 }

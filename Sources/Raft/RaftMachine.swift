@@ -162,12 +162,7 @@ extension RaftMachine {
   public var mayCampaign: Bool {
     if case .leader = role { return false }
     guard voters.contains(configuration.memberID), term < Self.largestTerm else { return false }
-    let pending = log.commitIndex - log.appliedIndex
-    for entry in log.slice(from: log.appliedIndex + 1, maxCount: Int(pending), maxBytes: Int.max)
-    where entry.kind != .normal {
-      return false
-    }
-    return true
+    return !log.changesConfiguration(after: log.appliedIndex, through: log.commitIndex)
   }
 }
 

@@ -79,21 +79,23 @@ public struct ReplicaConfiguration: Sendable {
   /// Milliseconds since 1970 at process start: keeps request ids of earlier runs apart from this one's.
   public var startMilliseconds: UInt64
   /// Name and client URLs, proposed after each start once a leader is known.
-  public var attributes: MemberAttributes
-  /// Proposed by a leader that finds no cluster version, or a lower one, in the store; "3.7.0".
+  public var name: String
+  public var clientURLs: [String]
+  /// Proposed by a leader that finds another cluster version, or none, in the store; "3.7.0".
   public var clusterVersion: String
   public var limits: ReplicaLimits
 
   public init(
     raft: RaftConfiguration, clusterID: UInt64, tickMilliseconds: Int = 100, startMilliseconds: UInt64,
-    attributes: MemberAttributes, clusterVersion: String, limits: ReplicaLimits = ReplicaLimits()
+    name: String, clientURLs: [String], clusterVersion: String, limits: ReplicaLimits = ReplicaLimits()
   ) {
     precondition(tickMilliseconds > 0)
     self.raft = raft
     self.clusterID = clusterID
     self.tickMilliseconds = tickMilliseconds
     self.startMilliseconds = startMilliseconds
-    self.attributes = attributes
+    self.name = name
+    self.clientURLs = clientURLs
     self.clusterVersion = clusterVersion
     self.limits = limits
   }

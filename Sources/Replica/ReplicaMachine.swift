@@ -1,0 +1,302 @@
+public import Model
+public import Raft
+
+/// A member's brain between its edges and Raft: names proposals, waits for them, times them out, gathers
+/// linearizable reads, and keeps the member's share of back-pressure. Synchronous and deterministic; time comes in
+/// as ticks.
+///
+/// **A write.** `propose` checks limits, stamps a request id into the command's header and gives it to Raft. While
+/// no leader is known it waits. When its entry is committed and durable here, it leaves in an `ApplyBatch` beside
+/// its ticket, and the apply stage answers. Otherwise it is answered here: a limit, or the time limit, whose text
+/// says whether a leader failed meanwhile. A timed-out command may still be executed later. Every ticket gets
+/// exactly one answer, from here or from apply.
+///
+/// **A read.** Reads that came before a flush share one question to Raft. Its answer is an index; the reads leave in
+/// `readReady` once that much is applied. Reads under way when another leader appears fail with `leader changed`,
+/// as in etcd.
+///
+/// **Batches.** Hand inputs in with `handle`, then call `flush` once: one log write, one message per peer, one read
+/// round for all. The effects of both are to be carried out in their order.
+///
+/// **Start.** A new member is made with `init(configuration:bootstrapping:)`, an old one with what its log and store
+/// hold; then call `flush`. A sole voter campaigns at once instead of waiting for a leader that cannot be.
+/// After a leader is known the member publishes itself, and `published` says that it may serve clients.
+public struct ReplicaMachine: ~Copyable {
+  public let configuration: ReplicaConfiguration
+  var raft: RaftMachine
+  /// Reused between calls.
+  var raftEffects: [RaftEffect] = []
+  var requestIDs: RequestIDs
+  var requests = WaitingRequests()
+  /// Stamped commands that wait for a leader, oldest first.
+  var parked: [(id: UInt64, command: [UInt8])] = []
+  var parkedBytes = 0
+  var reads = WaitingReads()
+  var readsMayAskTick: UInt64 = 0
+  var publication: Publication
+  var nowTick: UInt64 = 0
+  /// When the present leader became known; the text of a time-out depends on it.
+  var leaderSinceTick: UInt64 = 0
+  var knownLeader: UInt64 = 0
+  var campaignsAtOnce = true
+  var isStopped = false
+
+  /// A member that ran before. `clusterVersion` is what the store holds.
+  public init(configuration: ReplicaConfiguration, recovery: RaftRecovery, clusterVersion: String?) {
+    self.configuration = configuration
+    raft = RaftMachine(configuration: configuration.raft, recovery: recovery)
+    requestIDs = RequestIDs(
+      memberID: configuration.raft.memberID, startMilliseconds: configuration.startMilliseconds)
+    publication = Publication(isClusterVersionKnown: clusterVersion == configuration.clusterVersion)
+  }
+
+  /// A member that starts with its cluster: all initial members, itself among them.
+  public init(configuration: ReplicaConfiguration, bootstrapping members: [Member]) {
+    self.init(configuration: configuration, recovery: RaftRecovery(), clusterVersion: nil)
+    precondition(members.contains { $0.id == configuration.raft.memberID }, "a member of its own cluster")
+    raft.bootstrap(members.map { ($0.id, $0.json) })
+  }
+
+  /// Takes one input in; its effects are appended to `effects`.
+  public mutating func handle(_ input: consuming ReplicaInput, _ effects: inout [ReplicaEffect]) {
+    switch input {
+    case .tick: tick(&effects)
+    case .propose(let proposal): propose(proposal, &effects)
+    case .readIndex(let ticket): read(ticket, &effects)
+    case .message(let message): raft.handle(.message(message), &raftEffects)
+    case .appended(let sequence): raft.handle(.appended(sequence: sequence), &raftEffects)
+    case .applied(let index): applied(index, &effects)
+    case .stop: stop(&effects)
+    }
+    translate(&effects)
+  }
+
+  /// Ends a batch.
+  public mutating func flush(_ effects: inout [ReplicaEffect]) {
+    if campaignsAtOnce && raft.isSoleVoter && raft.mayCampaign {
+      campaignsAtOnce = false
+      raft.handle(.campaign, &raftEffects)
+    }
+    publish()
+    if knownLeader != 0 {
+      proposeParked(&effects)
+      askForReads()
+    }
+    raft.flush(&raftEffects)
+    translate(&effects)
+  }
+
+  /// Takes in the configuration that an applied change led to (`ConfState.applying`).
+  public mutating func adoptConfiguration(_ confState: ConfState) {
+    raft.adoptConfiguration(confState, &raftEffects)
+  }
+}
+
+// MARK: - What others may look at
+
+extension ReplicaMachine {
+  public var leadership: Leadership { raft.leadership }
+  public var commitIndex: UInt64 { raft.commitIndex }
+  public var appliedIndex: UInt64 { raft.appliedIndex }
+  public var lastIndex: UInt64 { raft.lastIndex }
+  public var confState: ConfState { raft.confState }
+  /// Proposals and reads that were not answered yet.
+  public var waitingCount: Int { requests.count + reads.count }
+}
+
+// MARK: - Inputs
+
+extension ReplicaMachine {
+  private mutating func propose(_ proposal: consuming Proposal, _ effects: inout [ReplicaEffect]) {
+    let ticket = proposal.ticket
+    if let refusal = refusal() { return effects.append(.reply(ticket, refusal)) }
+    let id = requestIDs.next()
+    let command = CommandHeader.append(
+      to: proposal.operation, id: id, username: proposal.username, authRevision: proposal.authRevision)
+    if command.count > configuration.limits.requestBytes {
+      return effects.append(.reply(ticket, .requestTooLarge))
+    }
+    switch knownLeader == 0 ? .noLeader : raft.propose(command, &raftEffects) {
+    case .appended, .forwarded:
+      requests.insert(ticket, id: id, tick: nowTick)
+    case .overloaded:
+      effects.append(.reply(ticket, .tooManyRequests))
+    case .noLeader:
+      if parkedBytes + command.count > configuration.limits.waitingProposalBytes {
+        return effects.append(.reply(ticket, .tooManyRequests))
+      }
+      requests.insert(ticket, id: id, tick: nowTick)
+      parkedBytes += command.count
+      parked.append((id, command))
+    }
+  }
+
+  /// Why no proposal is taken just now.
+  private func refusal() -> ClientError? {
+    if isStopped { return .serverStopped }
+    if raft.commitIndex > raft.appliedIndex + configuration.limits.applyGap { return .tooManyRequests }
+    return waitingCount >= configuration.limits.waitingRequests ? .tooManyRequests : nil
+  }
+
+  private mutating func read(_ ticket: Ticket, _ effects: inout [ReplicaEffect]) {
+    if isStopped { return effects.append(.reply(ticket, .serverStopped)) }
+    if waitingCount >= configuration.limits.waitingRequests {
+      return effects.append(.reply(ticket, .tooManyRequests))
+    }
+    reads.add(ticket, tick: nowTick)
+  }
+
+  private mutating func applied(_ index: UInt64, _ effects: inout [ReplicaEffect]) {
+    raft.handle(.applied(index: index), &raftEffects)
+    releaseReads(&effects)
+    publication.applied(index: index)
+    if publication.report(leads: raft.leadership.role == .leader) { effects.append(.published) }
+  }
+
+  private mutating func tick(_ effects: inout [ReplicaEffect]) {
+    nowTick += 1
+    raft.handle(.tick, &raftEffects)
+    let timeout = UInt64(configuration.requestTimeoutTicks)
+    if nowTick >= timeout {
+      while let expired = requests.takeOldest(arrivedBy: nowTick - timeout) {
+        effects.append(.reply(expired.ticket, timeoutError(startTick: expired.startTick)))
+      }
+      for ticket in reads.takeExpired(arrivedBy: nowTick - timeout) {
+        effects.append(.reply(ticket, .requestTimedOut))
+      }
+      dropExpiredParked()
+    }
+    // A question forwarded to a leader may be lost; a leader's own is not.
+    if nowTick.isMultiple(of: readRetryTicks) && raft.leadership.role != .leader { reads.askAllAgain() }
+  }
+
+  /// etcd asks again after 500 ms.
+  private var readRetryTicks: UInt64 { UInt64(max(1, 500 / configuration.tickMilliseconds)) }
+
+  private func timeoutError(startTick: UInt64) -> ClientError {
+    let lost = leaderSinceTick &- min(leaderSinceTick, UInt64(2 * configuration.raft.electionTicks))
+    return startTick > lost && startTick < leaderSinceTick ? .timedOutByLeaderFailure : .requestTimedOut
+  }
+
+  private mutating func dropExpiredParked() {
+    guard !parked.isEmpty else { return }
+    parked.removeAll { !requests.contains($0.id) }
+    parkedBytes = parked.reduce(0) { $0 + $1.command.count }
+  }
+
+  private mutating func stop(_ effects: inout [ReplicaEffect]) {
+    isStopped = true
+    parked.removeAll()
+    parkedBytes = 0
+    while let request = requests.takeOldest(arrivedBy: .max) {
+      effects.append(.reply(request.ticket, .serverStopped))
+    }
+    for ticket in reads.takeExpired(arrivedBy: .max) { effects.append(.reply(ticket, .serverStopped)) }
+  }
+}
+
+// MARK: - Between Raft and the outside
+
+extension ReplicaMachine {
+  private mutating func translate(_ effects: inout [ReplicaEffect]) {
+    guard !raftEffects.isEmpty else { return }
+    for effect in raftEffects {
+      switch effect {
+      case .append(let append): effects.append(.append(append))
+      case .send(let message): effects.append(.send(message))
+      case .committed(let entries): effects.append(.apply(batch(of: entries)))
+      case .readReady(let context, let index): reads.confirm(context: context, index: index)
+      case .readDropped(let context):
+        reads.askAgain(context: context)
+        readsMayAskTick = nowTick + readRetryTicks
+      case .leadershipChanged(let leadership): leadershipChanged(leadership, &effects)
+      case .messageRefused(let from, let kind, let fault):
+        effects.append(.messageRefused(from: from, kind: kind, fault))
+      }
+    }
+    raftEffects.removeAll(keepingCapacity: true)
+    releaseReads(&effects)
+  }
+
+  /// Finds who waits for which entry.
+  private mutating func batch(of entries: [Entry]) -> ApplyBatch {
+    var tickets: [Ticket?] = []
+    tickets.reserveCapacity(entries.count)
+    let isPublishing = !publication.isDone
+    for entry in entries {
+      guard entry.kind == .normal, !entry.data.isEmpty, !requests.isEmpty || isPublishing else {
+        tickets.append(nil)
+        continue
+      }
+      let id = CommandHeader.requestID(of: entry.data)
+      tickets.append(requests.take(id))
+      if isPublishing { publication.committed(id: id, index: entry.index) }
+    }
+    return ApplyBatch(entries: entries, tickets: tickets)
+  }
+
+  private mutating func leadershipChanged(_ leadership: Leadership, _ effects: inout [ReplicaEffect]) {
+    effects.append(.leadershipChanged(leadership))
+    let isNewLeader = leadership.leader != 0 && leadership.leader != knownLeader
+    knownLeader = leadership.leader
+    guard isNewLeader else { return }
+    leaderSinceTick = nowTick
+    readsMayAskTick = nowTick
+    for ticket in reads.takeAsked() { effects.append(.reply(ticket, .leaderChanged)) }
+  }
+
+  private mutating func releaseReads(_ effects: inout [ReplicaEffect]) {
+    let ready = reads.takeReady(applied: raft.appliedIndex)
+    if !ready.isEmpty { effects.append(.readReady(ready, appliedIndex: raft.appliedIndex)) }
+  }
+
+  private mutating func askForReads() {
+    guard !reads.gathered.isEmpty, readsMayAskTick <= nowTick else { return }
+    raft.handle(.readIndex(context: reads.ask()), &raftEffects)
+  }
+
+  private mutating func proposeParked(_ effects: inout [ReplicaEffect]) {
+    guard !parked.isEmpty else { return }
+    let commands = parked
+    parked.removeAll()
+    parkedBytes = 0
+    for (id, command) in commands where requests.contains(id) {
+      switch raft.propose(command, &raftEffects) {
+      case .appended, .forwarded: break
+      case .overloaded:
+        if let ticket = requests.take(id) { effects.append(.reply(ticket, .tooManyRequests)) }
+      case .noLeader:
+        parkedBytes += command.count
+        parked.append((id, command))
+      }
+    }
+  }
+
+  private mutating func publish() {
+    guard !publication.isDone, knownLeader != 0, !isStopped else { return }
+    let memberID = configuration.raft.memberID
+    if Publication.isDue(publication.attributes, tick: nowTick) {
+      let attributes = MemberAttributes(
+        memberID: memberID, name: configuration.name, clientURLs: configuration.clientURLs)
+      publication.attributes = proposeUnattended(.clusterMemberAttributesSet(attributes))
+    }
+    if Publication.isDue(publication.clusterVersion, tick: nowTick), knownLeader == memberID,
+      raft.hasCommittedInTerm
+    {
+      publication.clusterVersion = proposeUnattended(.clusterVersionSet(configuration.clusterVersion))
+    }
+  }
+
+  /// Proposes a command that no client waits for.
+  private mutating func proposeUnattended(_ operation: RaftCommand.Operation) -> Publication.Step {
+    let id = requestIDs.next()
+    _ = raft.propose(RaftCommand(id: id, operation: operation).encoded(), &raftEffects)
+    return .proposed(id: id, retryTick: nowTick + UInt64(configuration.requestTimeoutTicks))
+  }
+}
+
+extension ClientError {
+  /// A proposal made shortly before the present leader was elected.
+  public static let timedOutByLeaderFailure = ClientError(
+    .unavailable, "etcdserver: request timed out, possibly due to previous leader failure")
+}

@@ -1,0 +1,95 @@
+/// Linearizable reads on their way: gathered -> asked, as one batch with one context -> confirmed, waiting until
+/// enough is applied.
+struct WaitingReads {
+  struct Read {
+    var ticket: Ticket
+    var tick: UInt64
+  }
+  struct Batch {
+    /// Unique for ever: a late answer to an abandoned question finds nothing.
+    var context: UInt64
+    var reads: [Read]
+  }
+  struct Confirmed {
+    var index: UInt64
+    var reads: [Read]
+  }
+
+  private(set) var gathered: [Read] = []
+  private(set) var asked: [Batch] = []
+  /// Ascending by index, nearly always: read indexes only grow in one term.
+  private(set) var confirmed: [Confirmed] = []
+  private var lastContext: UInt64 = 0
+  private(set) var count = 0
+
+  mutating func add(_ ticket: Ticket, tick: UInt64) {
+    gathered.append(Read(ticket: ticket, tick: tick))
+    count += 1
+  }
+
+  /// Makes one batch of what is gathered; its context is to be asked for.
+  mutating func ask() -> UInt64 {
+    lastContext += 1
+    asked.append(Batch(context: lastContext, reads: gathered))
+    gathered.removeAll(keepingCapacity: true)
+    return lastContext
+  }
+
+  /// The batch's reads need `index` applied.
+  mutating func confirm(context: UInt64, index: UInt64) {
+    guard let position = asked.firstIndex(where: { $0.context == context }) else { return }
+    let batch = asked.remove(at: position)
+    confirmed.append(Confirmed(index: index, reads: batch.reads))
+  }
+
+  /// The batch's question was dropped: it is gathered again and gets a new context.
+  mutating func askAgain(context: UInt64) {
+    guard let position = asked.firstIndex(where: { $0.context == context }) else { return }
+    gathered.insert(contentsOf: asked.remove(at: position).reads, at: 0)
+  }
+
+  mutating func askAllAgain() {
+    guard !asked.isEmpty else { return }
+    gathered = asked.flatMap(\.reads) + gathered
+    asked.removeAll()
+  }
+
+  /// Takes the confirmed reads that may be served at `applied`.
+  mutating func takeReady(applied: UInt64) -> [Ticket] {
+    guard !confirmed.isEmpty else { return [] }
+    var tickets: [Ticket] = []
+    confirmed.removeAll { batch in
+      guard batch.index <= applied else { return false }
+      tickets.reserveCapacity(tickets.count + batch.reads.count)
+      for read in batch.reads { tickets.append(read.ticket) }
+      return true
+    }
+    count -= tickets.count
+    return tickets
+  }
+
+  /// Takes every read that was asked for and not confirmed.
+  mutating func takeAsked() -> [Ticket] {
+    let tickets = asked.flatMap { $0.reads.map(\.ticket) }
+    asked.removeAll()
+    count -= tickets.count
+    return tickets
+  }
+
+  /// Takes the reads that came at or before `tick`, oldest stage first.
+  mutating func takeExpired(arrivedBy tick: UInt64) -> [Ticket] {
+    var tickets: [Ticket] = []
+    func sift(_ reads: inout [Read]) {
+      guard reads.contains(where: { $0.tick <= tick }) else { return }
+      for read in reads where read.tick <= tick { tickets.append(read.ticket) }
+      reads.removeAll { $0.tick <= tick }
+    }
+    for position in confirmed.indices { sift(&confirmed[position].reads) }
+    confirmed.removeAll { $0.reads.isEmpty }
+    for position in asked.indices { sift(&asked[position].reads) }
+    asked.removeAll { $0.reads.isEmpty }
+    sift(&gathered)
+    count -= tickets.count
+    return tickets
+  }
+}
