@@ -60,7 +60,7 @@ let edge: [Target] = [
   .target(
     name: "Wire",
     dependencies: [
-      "CNGHTTP2", "Primitives",
+      "CNGHTTP2", "Model", "Primitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "NIOHTTP1", package: "swift-nio"),
