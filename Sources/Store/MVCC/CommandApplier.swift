@@ -1,0 +1,93 @@
+public import Model
+import Primitives
+
+/// What a command did, for the client that waits for it.
+public struct ApplyResult: Hashable, Sendable {
+  /// The response header's revision.
+  public var headerRevision: Int64
+  /// The encoded response without its header, or why there is none.
+  public var outcome: Result<[UInt8], ClientError>
+
+  public init(headerRevision: Int64, outcome: Result<[UInt8], ClientError>) {
+    self.headerRevision = headerRevision
+    self.outcome = outcome
+  }
+}
+
+/// Executes committed commands, one after the other, on the apply thread.
+///
+/// Total and deterministic: what it does follows from the commands alone, never from a clock, a setting of this
+/// member or how far commits and compaction have come; and any decoded command, whoever wrote it, ends in a
+/// result. Only operating errors are thrown; after one the process has to stop and replay.
+public struct CommandApplier {
+  public let applier: Applier
+  /// The revision before the current command.
+  var begin: Int64
+  /// Changes made by the current command: the next one's sub revision.
+  var changes: Int64 = 0
+
+  public init(_ applier: Applier) {
+    self.applier = applier
+    begin = applier.revision
+  }
+
+  /// Executes the command of log entry `index` and ends the entry. The caller publishes.
+  public mutating func apply(
+    index: UInt64, term: UInt64, command: RaftCommand
+  ) throws(StoreError) -> ApplyResult {
+    begin = applier.revision
+    changes = 0
+    let result = try execute(command.operation)
+    try applier.finishEntry(index: index, term: term)
+    return result
+  }
+
+  /// Ends an entry that carries no command, as a new leader's first one.
+  public mutating func applyEmpty(index: UInt64, term: UInt64) throws(StoreError) {
+    try applier.finishEntry(index: index, term: term)
+  }
+
+  private mutating func execute(_ operation: RaftCommand.Operation) throws(StoreError) -> ApplyResult {
+    switch operation {
+    case .range(let request): return try range(request)
+    case .put(let request): return try put(request)
+    case .deleteRange(let request):
+      var body = ProtoWriter()
+      try deleteRange(request, body: &body)
+      return success(body)
+    case .transaction(let request): return try transaction(request)
+    case .compaction(let request): return compact(request)
+    case .clusterVersionSet(let version):
+      try applier.setClusterVersion(version)
+      return success()
+    case .clusterMemberAttributesSet(let attributes):
+      try applier.setAttributes(attributes)
+      return success()
+    case .none, .leaseGrant, .leaseRevoke, .leaseCheckpoint, .alarm, .downgradeInfoSet, .unsupported:
+      return failure(.unknownMethod)
+    }
+  }
+
+  // MARK: The state inside the current command
+
+  /// The newest revision the command sees: its own, once it has changed anything.
+  var current: Int64 { changes == 0 ? begin : begin + 1 }
+  var point: ReadPoint { ReadPoint(revision: current, compactRevision: applier.compactRevision) }
+  /// The revision of the command's changes. A revision is spent only by a log entry, so it cannot overflow.
+  var main: Int64 { begin + 1 }
+
+  // MARK: Results
+
+  func success(_ body: ProtoWriter = ProtoWriter()) -> ApplyResult {
+    ApplyResult(headerRevision: current, outcome: .success(body.bytes))
+  }
+
+  func failure(_ error: ClientError) -> ApplyResult {
+    ApplyResult(headerRevision: current, outcome: .failure(error))
+  }
+}
+
+extension ClientError {
+  /// An operation that this version does not execute. It changes nothing on any member.
+  static let unknownMethod = ClientError(.unknown, "etcdserver: unknown method")
+}
