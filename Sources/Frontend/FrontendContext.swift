@@ -1,0 +1,57 @@
+public import EtcdAPI
+public import Model
+public import Replica
+public import Store
+
+/// What the services of one member share. Immutable; used from every event loop.
+public struct FrontendContext: Sendable {
+  public var clusterID: UInt64
+  public var memberID: UInt64
+  public var store: Store
+  public var limits: RequestLimits
+  /// `--quota-backend-bytes`; 0 or less: no limit.
+  public var quotaBytes: Int64
+  public var gauge: MemberGauge
+  /// Where snapshot files are built while a client fetches them.
+  public var temporaryDirectory: String
+  /// Hands a batch to the member's thread and empties it.
+  public var submit: @Sendable (inout [ReplicaInput]) -> Void
+  /// Runs work that may take longer than a turn of an event loop on a pool of threads.
+  public var runLong: @Sendable (@escaping @Sendable () -> Void) -> Void
+  /// Told of an error of the store that a read met; the client has been refused.
+  public var report: @Sendable (StoreError) -> Void
+
+  public init(
+    clusterID: UInt64, memberID: UInt64, store: Store, limits: RequestLimits, quotaBytes: Int64,
+    gauge: MemberGauge, temporaryDirectory: String,
+    submit: @escaping @Sendable (inout [ReplicaInput]) -> Void,
+    runLong: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
+    report: @escaping @Sendable (StoreError) -> Void
+  ) {
+    self.clusterID = clusterID
+    self.memberID = memberID
+    self.store = store
+    self.limits = limits
+    self.quotaBytes = quotaBytes
+    self.gauge = gauge
+    self.temporaryDirectory = temporaryDirectory
+    self.submit = submit
+    self.runLong = runLong
+    self.report = report
+  }
+
+  /// What a client is told of an error of the store.
+  func clientError(_ error: StoreError) -> ClientError {
+    if case .corrupt = error { return .corruptCluster }
+    return ClientError(.internal, "etcdserver: \(error)")
+  }
+
+  /// The versions of etcd whose API this is.
+  public static let apiVersion = "3.7.1"
+  public static let clusterVersion = "3.7.0"
+
+  /// The services built so far; every other path is answered as grpc-go answers what a server lacks.
+  public static let methods: [EtcdMethod] = [
+    .range, .rangeStream, .put, .deleteRange, .txn, .compact, .memberList, .status, .hash, .hashKV, .snapshot,
+  ]
+}

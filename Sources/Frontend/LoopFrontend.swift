@@ -1,0 +1,186 @@
+internal import EtcdAPI
+public import Model
+internal import NIOCore
+internal import Primitives
+internal import Replica
+public import Store
+public import Wire
+
+/// etcd's services on one event loop: decodes and checks requests, answers reads that need nobody else at
+/// once from a read view, hands everything else to the member's thread in one batch for each read of a socket,
+/// and sends the answers that come back.
+///
+/// Confined to its event loop.
+public final class LoopFrontend: RPCHandler {
+  let context: FrontendContext
+  let builder: ResponseBuilder
+  var pending: PendingCalls
+  /// Physical compactions that were applied and wait for the committer.
+  private var compactions: [(revision: Int64, call: RPCCall, headerRevision: Int64, body: [UInt8])] = []
+  private var outgoing: [ReplicaInput] = []
+  /// One view serves the reads of a batch: it was taken after their bytes had been read.
+  private var batchView: ReadView?
+  private var inBatch = false
+
+  public init(context: FrontendContext, loopIndex: Int) {
+    self.context = context
+    builder = ResponseBuilder(clusterID: context.clusterID, memberID: context.memberID)
+    pending = PendingCalls(loop: loopIndex)
+  }
+
+  // MARK: Calls
+
+  public func received(_ call: RPCCall, message: UnsafeRawBufferPointer) {
+    inBatch = true
+    if let refusal = refusalByMetadata(call) { return call.fail(refusal) }
+    switch FrontendContext.methods[call.method] {
+    case .range: range(call, message)
+    case .put: put(call, message)
+    case .deleteRange: deleteRange(call, message)
+    case .txn: transaction(call, message)
+    case .compact: compact(call, message)
+    case .rangeStream: rangeStream(call, message)
+    case .memberList: memberList(call, message)
+    case .status: status(call)
+    case .hash: hash(call)
+    case .hashKV: hashKV(call, message)
+    case .snapshot: snapshot(call)
+    default: call.fail(ClientError(.unimplemented, "unknown method"))
+    }
+  }
+
+  public func cancelled(_ call: RPCCall, reason: CancellationReason) {
+    // Answers to a call that ended are dropped by the wire; only pumps go on by themselves and have to be told.
+    (call.userObject as? StreamPump)?.cancel()
+  }
+
+  public func writable(_ call: RPCCall) {
+    (call.userObject as? StreamPump)?.resume()
+  }
+
+  public func batchEnded(_ connection: ServerConnection) {
+    inBatch = false
+    releaseView()
+    flush()
+  }
+
+  /// etcd's interceptors: what a request's metadata alone can refuse.
+  private func refusalByMetadata(_ call: RPCCall) -> ClientError? {
+    let versionIsBad = call.withMetadata(.clientAPIVersion) { bytes in
+      bytes.map { String(validating: $0, as: UTF8.self) == nil } ?? false
+    }
+    if versionIsBad { return .invalidClientAPIVersion }
+    if context.gauge.leader.load(ordering: .relaxed) == 0 {
+      let wantsLeader = call.withMetadata(.hasLeader) { bytes in
+        bytes.map { $0.elementsEqual("true".utf8) } ?? false
+      }
+      if wantsLeader { return .noLeader }
+    }
+    return nil
+  }
+
+  // MARK: To the member's thread
+
+  func propose(_ call: RPCCall, _ work: PendingWork, operation: [UInt8]) {
+    outgoing.append(.propose(Proposal(ticket: pending.add(call, work), operation: operation)))
+    flushOutsideBatch()
+  }
+
+  /// Has `work` done once a read is linearizable.
+  func confirmRead(_ call: RPCCall?, _ work: PendingWork) {
+    outgoing.append(.readIndex(pending.add(call, work)))
+    flushOutsideBatch()
+  }
+
+  private func flushOutsideBatch() {
+    if !inBatch { flush() }
+  }
+
+  private func flush() {
+    if !outgoing.isEmpty { context.submit(&outgoing) }
+  }
+
+  // MARK: From the member's thread
+
+  /// Takes a batch of answers to tickets of this loop.
+  public func deliver(_ answers: [MemberAnswer]) {
+    for answer in answers {
+      guard let waiting = pending.take(answer.ticket) else { continue }
+      switch answer {
+      case .applied(_, let revision, let body): complete(waiting, revision: revision, body: body)
+      case .failed(_, let error): fail(waiting, error)
+      case .readReady: serve(waiting)
+      }
+    }
+    releaseView()
+  }
+
+  /// The committer removed everything up to `revision`: answers the physical compactions that waited for it.
+  public func compactionFinished(_ revision: Int64) {
+    compactions.removeAll { waiting in
+      guard waiting.revision <= revision else { return false }
+      respond(waiting.call, revision: waiting.headerRevision, body: waiting.body)
+      return true
+    }
+  }
+
+  private func complete(_ waiting: PendingCalls.Pending, revision: Int64, body: [UInt8]) {
+    guard let call = waiting.call else { return }
+    if case .physicalCompaction(let wanted) = waiting.work,
+      context.gauge.finishedCompactRevision.load(ordering: .acquiring) < wanted
+    {
+      compactions.append((wanted, call, revision, body))
+      return
+    }
+    respond(call, revision: revision, body: body)
+  }
+
+  private func fail(_ waiting: PendingCalls.Pending, _ error: ClientError) {
+    if case .probe(let done) = waiting.work { return done(error) }
+    waiting.call?.fail(error)
+  }
+
+  private func serve(_ waiting: PendingCalls.Pending) {
+    if case .probe(let done) = waiting.work { return done(nil) }
+    guard let call = waiting.call, call.isOpen else { return }
+    switch waiting.work {
+    case .range(let request): serveRange(call, request)
+    case .transaction(let request): serveTransaction(call, request)
+    case .rangeStream(let request): serveRangeStream(call, request)
+    case .memberList: serveMemberList(call)
+    case .command, .physicalCompaction, .probe: preconditionFailure("a command is never ready to read")
+    }
+  }
+
+  // MARK: Tools of the services
+
+  var term: UInt64 { context.gauge.raftTerm.load(ordering: .relaxed) }
+
+  func respond(_ call: RPCCall, revision: Int64, body: [UInt8]) {
+    call.respond(builder.response(revision: revision, term: term, body: body))
+  }
+
+  /// The view of this batch.
+  func view() throws(StoreError) -> ReadView {
+    if let batchView { return batchView }
+    let view = try context.store.view()
+    batchView = view
+    return view
+  }
+
+  private func releaseView() {
+    batchView?.end()
+    batchView = nil
+  }
+
+  /// Refuses a call because the store failed to read.
+  func fail(_ call: RPCCall, _ error: StoreError) {
+    context.report(error)
+    call.fail(context.clientError(error))
+  }
+
+  /// The answer to bytes that are no message of the method's type, in grpc-go's words.
+  func refuseMalformed(_ call: RPCCall, _ error: ProtoError) {
+    call.fail(ClientError(.internal, "grpc: error unmarshalling request: \(error)"))
+  }
+}
