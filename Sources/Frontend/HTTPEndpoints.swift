@@ -16,14 +16,16 @@ public struct HTTPEndpoints: HTTP1Handler {
     self.probe = probe
   }
 
-  public func respond(to request: HTTP1Request, on eventLoop: any EventLoop) -> EventLoopFuture<HTTP1Response> {
+  public func respond(to request: HTTP1Request, on eventLoop: any EventLoop) -> EventLoopFuture<HTTP1Response>
+  {
     switch request.path {
     case "/version":
       guard request.method == "GET" else { return eventLoop.makeSucceededFuture(Self.methodNotAllowed) }
       return eventLoop.makeSucceededFuture(Self.version)
     case "/health":
       guard request.method == "GET" else { return eventLoop.makeSucceededFuture(Self.methodNotAllowed) }
-      return health(serializable: request.query.split(separator: "&").contains("serializable=true"), eventLoop)
+      return health(
+        serializable: request.query.split(separator: "&").contains("serializable=true"), eventLoop)
     default:
       return eventLoop.makeSucceededFuture(
         HTTP1Response(

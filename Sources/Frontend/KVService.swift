@@ -1,4 +1,5 @@
 import Model
+import NIOCore
 import Primitives
 import Store
 import Wire

@@ -1,17 +1,18 @@
 internal import EtcdAPI
-public import Model
+internal import Model
 internal import NIOCore
 internal import Primitives
 internal import Replica
-public import Store
+internal import Store
+internal import Synchronization
 public import Wire
 
 /// etcd's services on one event loop: decodes and checks requests, answers reads that need nobody else at
 /// once from a read view, hands everything else to the member's thread in one batch for each read of a socket,
 /// and sends the answers that come back.
 ///
-/// Confined to its event loop.
-public final class LoopFrontend: RPCHandler {
+/// Confined to its event loop; `Sendable` only so that work on other threads can carry it back there.
+public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   let context: FrontendContext
   let builder: ResponseBuilder
   var pending: PendingCalls
@@ -44,7 +45,6 @@ public final class LoopFrontend: RPCHandler {
     case .status: status(call)
     case .hash: hash(call)
     case .hashKV: hashKV(call, message)
-    case .snapshot: snapshot(call)
     default: call.fail(ClientError(.unimplemented, "unknown method"))
     }
   }

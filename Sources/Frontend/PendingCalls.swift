@@ -62,7 +62,9 @@ struct PendingCalls {
     let index = Int(ticket.number & 0xffff_ffff)
     guard index < slots.count else { return nil }
     let generation = UInt64(slots[index].generation & 0xff_ffff)
-    guard generation == ticket.number >> 32 & 0xff_ffff, let pending = slots[index].pending else { return nil }
+    guard generation == ticket.number >> 32 & 0xff_ffff, let pending = slots[index].pending else {
+      return nil
+    }
     slots[index].pending = nil
     slots[index].generation &+= 1
     free.append(UInt32(index))
