@@ -23,7 +23,8 @@ public struct RPCMethod: Sendable {
 /// Resolves the path of a call to the position of its method in the list given at construction.
 ///
 /// Open addressing over a hash of the path's bytes: one probe and one comparison per call, no `String`.
-public struct MethodTable: Sendable {
+/// A class, so that the header callback passes one reference and not four arrays.
+public final class MethodTable: Sendable {
   /// What a path stands for.
   enum Resolution {
     case method(Int)

@@ -22,7 +22,7 @@ struct CallRequest {
   /// Takes one header field.
   mutating func take(
     name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, reference: OpaquePointer,
-    methods: borrowing MethodTable
+    methods: MethodTable
   ) {
     headerBytes &+= name.count &+ value.count &+ 32
     switch name.count {

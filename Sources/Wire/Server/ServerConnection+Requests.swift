@@ -39,7 +39,7 @@ extension ServerConnection {
       return abort(call, httpStatus: "400", .internal, "malformed grpc-timeout: \(text)")
     }
     guard call.request.methodIndex >= 0 else {
-      guard let path = call.request.bytes(.path), case .unknown(let message) = loop.methods.resolve(path)
+      guard let path = call.request.bytes(.path), case .unknown(let message) = methods.resolve(path)
       else { return abort(call, .unimplemented, "malformed method name: \"\"") }
       return abort(call, .unimplemented, message)
     }
@@ -48,7 +48,7 @@ extension ServerConnection {
       return abort(call, .unimplemented, "grpc: Decompressor is not installed for grpc-encoding \(name)")
     }
     call.method = call.request.methodIndex
-    call.kind = loop.methods.kinds[call.method]
+    call.kind = methods.kinds[call.method]
     if call.kind == .bidirectional {
       call.announced = true
       handler.began(call)

@@ -18,8 +18,8 @@ extension ServerConnection {
   private func armDeadlineTimer(_ deadline: NIODeadline) {
     deadlineTimer?.cancel()
     deadlineTimerAt = deadline
-    deadlineTimer = eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in
-      self?.deadlineTimerFired()
+    deadlineTimer = eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
+      deadlineTimerFired()
     }
   }
 
@@ -59,8 +59,8 @@ extension ServerConnection {
   }
 
   func armKeepalive(after delay: TimeAmount) {
-    keepaliveTimer = eventLoop.assumeIsolated().scheduleTask(in: delay) { [weak self] in
-      self?.keepaliveTimerFired()
+    keepaliveTimer = eventLoop.assumeIsolated().scheduleTask(in: delay) { [self] in
+      keepaliveTimerFired()
     }
   }
 
@@ -113,8 +113,8 @@ extension ServerConnection {
     handler.draining(self)
     flush()
     // A client that does not answer the ping is not waited for.
-    eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [weak self] in
-      guard let self, drainStage == .notified else { return }
+    eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [self] in
+      guard drainStage == .notified else { return }
       announceDrain()
       flush()
     }

@@ -23,6 +23,7 @@ public final class ServerConnection: ChannelInboundHandler, @unchecked Sendable 
   let loop: ServerLoop
   let options: ServerOptions
   let handler: any RPCHandler
+  let methods: MethodTable
   let headers = StaticHeaders.shared
   var session: OpaquePointer?
   var context: ChannelHandlerContext?
@@ -77,6 +78,7 @@ public final class ServerConnection: ChannelInboundHandler, @unchecked Sendable 
     self.loop = loop
     self.options = loop.options
     self.handler = loop.handler
+    self.methods = loop.methods
     self.keepalive = KeepaliveEnforcement(minTime: loop.options.keepaliveMinTime)
     self.output = channel.allocator.buffer(capacity: 16_384)
   }

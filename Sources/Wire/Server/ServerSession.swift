@@ -135,7 +135,7 @@ private let serverHeader: nghttp2_on_header_callback2 = { session, frame, name, 
     return withCall(session, frame.pointee.hd.stream_id, orElse: 0) { call in
       call.request.take(
         name: CallRequest.bytes(name), value: CallRequest.bytes(value), reference: value,
-        methods: connection.loop.methods)
+        methods: connection.methods)
       // Far over the limit nothing more is decoded; a little over gets a proper answer later.
       return call.request.headerBytes > connection.options.headerBytesMax * 4
         ? Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) : 0
