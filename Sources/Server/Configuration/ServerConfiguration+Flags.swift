@@ -1,0 +1,159 @@
+/// From flag values to a validated configuration.
+extension ServerConfiguration {
+  /// Builds and validates; warnings of valid but questionable settings go to `notices`.
+  public init(flags: FlagValues, notices: inout [LogRecord]) throws(ConfigurationError) {
+    let (level, format, outputs) = try Self.logging(flags)
+    let values = TypedFlags(flags: flags)
+    let name = flags.text("name")
+    let advertisePeerURLs = values.urls("initial-advertise-peer-urls")
+    var initialCluster = flags.text("initial-cluster")
+    if name != "default", initialCluster == FlagTable.byName["initial-cluster"]?.defaultText {
+      initialCluster = advertisePeerURLs.map { "\(name)=\($0)" }.joined(separator: ",")
+    }
+    let clientURLsNeedAdvertising = flags.isSet("listen-client-urls") && !flags.isSet("advertise-client-urls")
+    self.init(
+      name: name,
+      dataDirectory: flags.text("data-dir"),
+      walDirectory: flags.text("wal-dir").isEmpty ? nil : flags.text("wal-dir"),
+      listenClientURLs: values.urls("listen-client-urls"),
+      advertiseClientURLs: clientURLsNeedAdvertising ? nil : values.urls("advertise-client-urls"),
+      listenPeerURLs: values.urls("listen-peer-urls"),
+      advertisePeerURLs: advertisePeerURLs,
+      reusePort: values.boolean("socket-reuse-port"),
+      reuseAddress: values.boolean("socket-reuse-address"),
+      initialCluster: initialCluster,
+      initialClusterState: flags.text("initial-cluster-state") == "existing" ? .existing : .new,
+      initialClusterToken: flags.text("initial-cluster-token"),
+      heartbeatMilliseconds: values.unsigned("heartbeat-interval"),
+      electionMilliseconds: values.unsigned("election-timeout"),
+      advancesInitialElection: values.boolean("initial-election-tick-advance"),
+      preVote: values.boolean("pre-vote"),
+      snapshotCount: values.unsigned("snapshot-count"),
+      snapshotCatchUpEntries: values.unsigned("snapshot-catchup-entries"),
+      maxTransactionOperations: values.unsigned("max-txn-ops"),
+      maxRequestBytes: values.unsigned("max-request-bytes"),
+      maxConcurrentStreams: values.unsigned32("max-concurrent-streams"),
+      keepaliveMinTime: values.duration("grpc-keepalive-min-time"),
+      keepaliveInterval: values.duration("grpc-keepalive-interval"),
+      keepaliveTimeout: values.duration("grpc-keepalive-timeout"),
+      quotaBackendBytes: values.integer("quota-backend-bytes"),
+      backendBatchInterval: values.duration("backend-batch-interval"),
+      backendBatchLimit: values.integer("backend-batch-limit"),
+      warningUnaryRequestDuration: values.duration("warning-unary-request-duration"),
+      warningApplyDuration: values.duration("warning-apply-duration"),
+      logLevel: level, logFormat: format, logOutputs: outputs)
+    try Self.refuseUnbuilt(flags)
+    if flags.text("discovery-fallback") == "proxy" {
+      throw .invalid(#"v2 proxy is deprecated, and --discovery-fallback can't be configured as "proxy""#)
+    }
+    try validate()
+    notices += warnings(flags)
+    if dataDirectory.isEmpty {
+      dataDirectory = "\(name).etcd"
+      notices.append(
+        LogRecord(.warn, "'data-dir' was empty; using default", ["data-dir": .text(dataDirectory)]))
+    }
+  }
+
+  /// etcd sets its logger up before it checks anything else.
+  private static func logging(
+    _ flags: FlagValues
+  ) throws(ConfigurationError) -> (LogLevel, LogFormat, [String]) {
+    switch flags.text("logger") {
+    case "zap": break
+    case "capnslog": throw .invalid("--logger=capnslog is removed in v3.5")
+    default: throw .invalid("unknown logger option \(GoValueSyntax.quoted(flags.text("logger")))")
+    }
+    var outputs: [String] = []
+    for output in flags.text("log-outputs").split(separator: ",") where !outputs.contains(String(output)) {
+      outputs.append(String(output))
+    }
+    if outputs.count > 1, outputs.contains("default") {
+      throw .invalid(#"multi logoutput for "default" is not supported yet"#)
+    }
+    if outputs.contains("systemd/journal") {
+      throw .notBuilt(flag: "--log-outputs=systemd/journal", feature: "logging to the journal")
+    }
+    guard let level = LogLevel(parsing: flags.text("log-level")) else {
+      throw .unrecognizedLogLevel(flags.text("log-level"))
+    }
+    guard let format = LogFormat(rawValue: flags.text("log-format")) else {
+      throw .invalid("unknown log format \(GoValueSyntax.quoted(flags.text("log-format")))")
+    }
+    return (level, format, outputs.isEmpty ? ["default"] : outputs)
+  }
+
+  /// Nothing that was asked for is silently left out.
+  private static func refuseUnbuilt(_ flags: FlagValues) throws(ConfigurationError) {
+    for definition in FlagTable.all {
+      guard case .notBuilt(let feature) = definition.support else { continue }
+      let text = flags.text(definition.name)
+      guard !definition.sameValue(text, definition.defaultText) else { continue }
+      throw .notBuilt(flag: "--\(definition.name)", feature: feature)
+    }
+    try FeatureGates.check(flags.text("feature-gates"))
+  }
+
+  private func warnings(_ flags: FlagValues) -> [LogRecord] {
+    var records: [LogRecord] = []
+    if flags.isSet("max-snapshots") {
+      records.append(
+        LogRecord(
+          .warn, "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.", [:]))
+    }
+    if flags.isSet("v2-deprecation") {
+      records.append(
+        LogRecord(
+          .warn,
+          "--v2-deprecation is deprecated and scheduled for removal in v3.8. "
+            + "The default value is enforced, ignoring user input.", [:]))
+    }
+    if maxRequestBytes > 10 * 1024 * 1024 {
+      records.append(
+        LogRecord(
+          .warn, "exceeded recommended request limit",
+          [
+            "max-request-bytes": .unsigned(maxRequestBytes),
+            "recommended-request-bytes": .integer(10_485_760),
+          ]
+        ))
+    }
+    if quotaBackendBytes > 8 * 1024 * 1024 * 1024 {
+      records.append(
+        LogRecord(
+          .info, "quota exceeds etcd's recommended maximum; the store has no such limit",
+          ["quota-size-bytes": .integer(quotaBackendBytes)]))
+    }
+    return records
+  }
+}
+
+/// Typed reads of flags whose form was checked when they were set.
+private struct TypedFlags {
+  let flags: FlagValues
+
+  func boolean(_ name: String) -> Bool { converted(name, GoValueSyntax.boolean) }
+  func integer(_ name: String) -> Int64 { converted(name, GoValueSyntax.integer) }
+  func unsigned(_ name: String) -> UInt64 { converted(name, GoValueSyntax.unsigned) }
+  func unsigned32(_ name: String) -> UInt32 { converted(name, FlagDefinition.unsigned32) }
+  func duration(_ name: String) -> GoDuration { converted(name, GoDuration.init(parsing:)) }
+
+  func urls(_ name: String) -> [EndpointURL] {
+    if flags.text(name).isEmpty {
+      // etcd keeps the default when the list is given as an empty text.
+      let text = FlagTable.byName[name]?.defaultText ?? ""
+      return text.isEmpty ? [] : (try? EndpointURL.list(parsing: text)) ?? []
+    }
+    return converted(name, EndpointURL.list(parsing:))
+  }
+
+  private func converted<Value>(
+    _ name: String, _ parse: (String) throws(ValueSyntaxError) -> Value
+  ) -> Value {
+    do {
+      return try parse(flags.text(name))
+    } catch {
+      preconditionFailure("--\(name) was set without a check of its form: \(error.text)")
+    }
+  }
+}

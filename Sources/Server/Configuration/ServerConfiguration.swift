@@ -1,0 +1,86 @@
+/// Everything a member needs to know to start, validated once; nothing below `main` reads arguments or the
+/// environment.
+///
+/// Made by `init(flags:)` from parsed flags, or directly by tests.
+public struct ServerConfiguration: Sendable, Equatable {
+  public enum ClusterState: String, Sendable { case new, existing }
+
+  public var name: String
+  public var dataDirectory: String
+  /// Where the log lives when it has a directory of its own; nil keeps it under `dataDirectory`.
+  public var walDirectory: String?
+
+  public var listenClientURLs: [EndpointURL]
+  /// What MemberList and the published attributes tell clients; nil only before validation.
+  public var advertiseClientURLs: [EndpointURL]?
+  public var listenPeerURLs: [EndpointURL]
+  public var advertisePeerURLs: [EndpointURL]
+  /// Sets SO_REUSEPORT on listeners: two processes may then listen on one port.
+  public var reusePort: Bool
+  public var reuseAddress: Bool
+
+  /// `name=url,...`; only read at the first start.
+  public var initialCluster: String
+  public var initialClusterState: ClusterState
+  public var initialClusterToken: String
+
+  /// Milliseconds of one Raft tick.
+  public var heartbeatMilliseconds: UInt64
+  /// Milliseconds without a leader until an election; at least five heartbeats.
+  public var electionMilliseconds: UInt64
+  /// Lets the first election after a start come early.
+  public var advancesInitialElection: Bool
+  public var preVote: Bool
+
+  /// Applied entries between two points from which the log may be purged.
+  public var snapshotCount: UInt64
+  /// Entries kept behind that point for slow followers.
+  public var snapshotCatchUpEntries: UInt64
+
+  public var maxTransactionOperations: UInt64
+  public var maxRequestBytes: UInt64
+  public var maxConcurrentStreams: UInt32
+  /// Pings that come faster than this are answered with GOAWAY.
+  public var keepaliveMinTime: GoDuration
+  /// Time between the server's own pings; zero or less: none.
+  public var keepaliveInterval: GoDuration
+  /// Time to wait for their answers; zero or less: no limit.
+  public var keepaliveTimeout: GoDuration
+
+  /// As given: 0 is etcd's default quota, negative means none. `effectiveQuotaBytes` tells the meaning.
+  public var quotaBackendBytes: Int64
+  /// As given: zero means the default of 100 ms.
+  public var backendBatchInterval: GoDuration
+  /// As given: zero means the default of 10,000 operations.
+  public var backendBatchLimit: Int64
+
+  public var warningUnaryRequestDuration: GoDuration
+  public var warningApplyDuration: GoDuration
+
+  public var logLevel: LogLevel
+  public var logFormat: LogFormat
+  /// `default`, `stderr`, `stdout` and file paths.
+  public var logOutputs: [String]
+
+  /// The largest size the store may have, in bytes; nil for no limit.
+  public var effectiveQuotaBytes: Int64? {
+    switch quotaBackendBytes {
+    case 0: 2 * 1024 * 1024 * 1024
+    case ..<0: nil
+    default: quotaBackendBytes
+    }
+  }
+
+  /// Longest time that applied entries wait for a background commit.
+  public var effectiveBatchInterval: GoDuration {
+    backendBatchInterval.nanoseconds > 0 ? backendBatchInterval : .milliseconds(100)
+  }
+
+  /// Operations after which a background commit starts at once.
+  public var effectiveBatchLimit: Int {
+    backendBatchLimit > 0 ? Int(backendBatchLimit) : 10_000
+  }
+
+  /// Where the log's segments are.
+  public var effectiveWALDirectory: String { walDirectory ?? "\(dataDirectory)/member/wal" }
+}
