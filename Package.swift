@@ -123,7 +123,7 @@ let coreTests: [Target] = [
 let edgeTests: [Target] = [
   test("ModelTests", ["Model", "EtcdAPI", "Primitives"]),
   test("WireTests", ["Wire", "Primitives"]),
-  test("ServerTests", ["Server", "Client", "EtcdAPI", "Model", "Primitives"]),
+  test("ServerTests", ["Server", "Client", "EtcdAPI", "Disk", "Model", "Primitives"]),
 ]
 
 let coreDependencies: [Package.Dependency] = [

@@ -1,0 +1,152 @@
+public import Disk
+import Primitives
+
+/// A member's place on disk, locked for this process.
+///
+///     <data-dir>/                         0700
+///       member/
+///         LOCK                            held while a process uses the directory
+///         CURRENT                         format version and the store in use, see `CurrentPointer`
+///         store/<generation, 16 hex>.mdb  the store; a switch (defrag, received snapshot) adds the next one
+///         wal/                            the log's segments, unless --wal-dir is given
+///         snap/                           snapshot files being received or exported
+///
+/// `CURRENT` is written last when a member is created and is the only thing a switch of stores changes: a crash at
+/// any point leaves the old store in use or the new one, and `open` removes what no pointer names.
+public final class DataDirectory: Sendable {
+  public let path: String
+  public let memberPath: String
+  public let walPath: String
+  public let snapshotPath: String
+  /// The store file that `CURRENT` names.
+  public let storePath: String
+  /// True if this call created the member. A crash between creation and the first durable state makes it false with an
+  /// empty store: whether there is state is the store's and the log's to say.
+  public let isNew: Bool
+  /// What an operator should know, such as permissions that are too wide.
+  public let warnings: [LogRecord]
+  private let locks: [any DiskLock]
+
+  private init(
+    path: String, walPath: String, generation: UInt64, isNew: Bool, warnings: [LogRecord],
+    locks: [any DiskLock]
+  ) {
+    self.path = path
+    self.memberPath = "\(path)/member"
+    self.walPath = walPath
+    self.snapshotPath = "\(path)/member/snap"
+    self.storePath = Self.storePath(member: "\(path)/member", generation)
+    self.isNew = isNew
+    self.warnings = warnings
+    self.locks = locks
+  }
+
+  /// Opens or creates; refuses data of another program, of a later format, and a directory in use.
+  ///
+  /// - Parameter walPath: a directory of its own for the log, or nil.
+  public static func open(
+    _ path: String, walPath: String?, disk: any Disk
+  ) throws(DataDirectoryError) -> DataDirectory {
+    let result: Result<DataDirectory, DataDirectoryError>
+    do throws(DiskError) {
+      result = try tryOpen(path, walPath: walPath, disk: disk)
+    } catch {
+      throw .disk(error)
+    }
+    return try result.get()
+  }
+
+  /// Gives the locks back; the process must not touch the directory afterwards.
+  public func close() {
+    for lock in locks { lock.release() }
+  }
+
+  private static func storePath(member: String, _ generation: UInt64) -> String {
+    "\(member)/store/\(CurrentPointer.name(generation)).mdb"
+  }
+
+  private static func tryOpen(
+    _ path: String, walPath: String?, disk: any Disk
+  ) throws(DiskError) -> Result<DataDirectory, DataDirectoryError> {
+    let member = "\(path)/member"
+    let wal = walPath ?? "\(member)/wal"
+    if try disk.exists(member), try disk.exists("\(path)/proxy") { return .failure(.memberAndProxy(path)) }
+    var warnings: [LogRecord] = []
+    for directory in [path, member] + (walPath.map { [$0] } ?? []) {
+      if try disk.exists(directory) {
+        warnings += DirectoryPermission.warnings(directory)
+      } else {
+        try disk.createDirectories(directory)
+      }
+    }
+    var locks: [any DiskLock] = []
+    for file in ["\(member)/LOCK"] + (walPath.map { ["\($0)/LOCK"] } ?? []) {
+      do throws(DiskError) {
+        locks.append(try disk.lock(file))
+      } catch {
+        for lock in locks { lock.release() }
+        guard error.code == .locked else { throw error }
+        return .failure(.inUse(parentDirectory(of: file)))
+      }
+    }
+    let found = try identify(member: member, wal: wal, disk: disk)
+    let pointer: CurrentPointer
+    switch found {
+    case .failure(let error):
+      for lock in locks { lock.release() }
+      return .failure(error)
+    case .success(.some(let current)): pointer = current
+    case .success(.none):
+      pointer = CurrentPointer(generation: 1)
+      try create(pointer, member: member, disk: disk)
+    }
+    try removeStrays(pointer, member: member, disk: disk)
+    return .success(
+      DataDirectory(
+        path: path, walPath: wal, generation: pointer.generation, isNew: (try? found.get()) == .some(.none),
+        warnings: warnings, locks: locks))
+  }
+
+  /// The pointer of a member, or nil if there is none yet.
+  private static func identify(
+    member: String, wal: String, disk: any Disk
+  ) throws(DiskError) -> Result<CurrentPointer?, DataDirectoryError> {
+    let current = "\(member)/CURRENT"
+    if try disk.exists(current) {
+      let bytes = try disk.readAll(current, limit: CurrentPointer.bytesMax)
+      return CurrentPointer.decode(bytes, path: current).map { $0 }
+    }
+    if try disk.exists("\(member)/snap/db") { return .failure(.etcdData(member)) }
+    for directory in ["\(member)/wal", wal, "\(member)/store", "\(member)/snap"] {
+      guard try disk.exists(directory) else { continue }
+      let names = try disk.list(directory).filter { $0 != "LOCK" }
+      if names.contains(where: { $0.hasSuffix(".wal") }) { return .failure(.etcdData(directory)) }
+      if !names.isEmpty { return .failure(.foreign(directory)) }
+    }
+    let ours: Set<String> = ["LOCK", CurrentPointer.temporaryName, "wal", "store", "snap"]
+    if try disk.list(member).contains(where: { !ours.contains($0) }) { return .failure(.foreign(member)) }
+    return .success(nil)
+  }
+
+  private static func create(
+    _ pointer: CurrentPointer, member: String, disk: any Disk
+  ) throws(DiskError) {
+    for name in ["wal", "store", "snap"] { try disk.createDirectories("\(member)/\(name)") }
+    try pointer.write(to: member, disk: disk)
+  }
+
+  /// Removes what a crash in the middle of a switch left behind: never the store in use.
+  private static func removeStrays(
+    _ pointer: CurrentPointer, member: String, disk: any Disk
+  ) throws(DiskError) {
+    let temporary = "\(member)/\(CurrentPointer.temporaryName)"
+    if try disk.exists(temporary) {
+      try disk.remove(temporary)
+      try disk.syncDirectory(member)
+    }
+    let kept = CurrentPointer.name(pointer.generation)
+    let strays = try disk.list("\(member)/store").filter { !$0.hasPrefix(kept) }
+    for name in strays { try disk.remove("\(member)/store/\(name)") }
+    if !strays.isEmpty { try disk.syncDirectory("\(member)/store") }
+  }
+}

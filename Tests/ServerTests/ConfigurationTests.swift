@@ -1,0 +1,231 @@
+import Server
+import Testing
+
+/// Defaults, etcd's validation in etcd's words, and the refusal of what is not built.
+@Suite struct ConfigurationTests {
+  @Test func `defaults are etcd's`() throws {
+    let configuration = try #require(Outcome.configuration([]))
+    #expect(configuration.name == "default")
+    #expect(configuration.dataDirectory == "default.etcd")
+    #expect(configuration.effectiveWALDirectory == "default.etcd/member/wal")
+    #expect(configuration.listenClientURLs.map(\.description) == ["http://localhost:2379"])
+    #expect(configuration.advertiseClientURLs?.map(\.description) == ["http://localhost:2379"])
+    #expect(configuration.listenPeerURLs.map(\.description) == ["http://localhost:2380"])
+    #expect(configuration.initialCluster == "default=http://localhost:2380")
+    #expect(configuration.initialClusterToken == "etcd-cluster")
+    #expect(configuration.heartbeatMilliseconds == 100)
+    #expect(configuration.electionMilliseconds == 1000)
+    #expect(configuration.snapshotCount == 10_000)
+    #expect(configuration.snapshotCatchUpEntries == 5_000)
+    #expect(configuration.maxTransactionOperations == 128)
+    #expect(configuration.maxRequestBytes == 1_572_864)
+    #expect(configuration.maxConcurrentStreams == .max)
+    #expect(configuration.keepaliveMinTime == .seconds(5))
+    #expect(configuration.keepaliveInterval == .seconds(7200))
+    #expect(configuration.keepaliveTimeout == .seconds(20))
+    #expect(configuration.effectiveQuotaBytes == 2_147_483_648)
+    #expect(configuration.effectiveBatchInterval == .milliseconds(100))
+    #expect(configuration.effectiveBatchLimit == 10_000)
+    #expect(configuration.warningUnaryRequestDuration == .milliseconds(300))
+    #expect(configuration.warningApplyDuration == .milliseconds(100))
+    #expect(configuration.logLevel == .info)
+    #expect(configuration.logOutputs == ["default"])
+    #expect(try configuration.bootstrapMembers().map(\.name) == ["default"])
+  }
+
+  @Test func `names and directories`() throws {
+    let named = try #require(Outcome.configuration(["--name", "m1"]))
+    #expect(named.dataDirectory == "m1.etcd")
+    #expect(named.initialCluster == "m1=http://localhost:2380")
+    let placed = try #require(Outcome.configuration(["--data-dir=/d", "--wal-dir=/w"]))
+    #expect(placed.dataDirectory == "/d")
+    #expect(placed.effectiveWALDirectory == "/w")
+    let cluster = try #require(
+      Outcome.configuration([
+        "--name=a", "--initial-advertise-peer-urls=http://10.0.0.2:2380,http://10.0.0.1:2380",
+      ]))
+    #expect(cluster.initialCluster == "a=http://10.0.0.1:2380,a=http://10.0.0.2:2380")
+    #expect(try cluster.bootstrapMembers().first?.peerURLs.count == 2)
+  }
+
+  @Test func `quota spellings`() {
+    #expect(Outcome.configuration(["--quota-backend-bytes=-1"])?.effectiveQuotaBytes == nil)
+    #expect(Outcome.configuration(["--quota-backend-bytes=1_000"])?.effectiveQuotaBytes == 1000)
+    #expect(Outcome.configuration(["--quota-backend-bytes=010"])?.effectiveQuotaBytes == 8)
+  }
+
+  @Test(arguments: [
+    (
+      ["--election-timeout=400"],
+      "--election-timeout[400ms] should be at least as 5 times as --heartbeat-interval[100ms]"
+    ),
+    (
+      ["--election-timeout=60000"],
+      "--election-timeout[60000ms] is too long, and should be set less than 50000ms"
+    ),
+    (["--election-timeout=0"], "--election-timeout must be >0 (set to 0ms)"),
+    (["--heartbeat-interval=0"], "--heartbeat-interval must be >0 (set to 0ms)"),
+    (
+      ["--heartbeat-interval=18446744073709551615"],
+      "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[18446744073709551615ms]"
+    ),
+    (
+      ["--listen-client-urls=http://127.0.0.1:1"],
+      "--advertise-client-urls is required when --listen-client-urls is set explicitly"
+    ),
+    (
+      ["--listen-client-urls=http://localhost.example:2379", "--advertise-client-urls=http://x:1"],
+      "expected IP in URL for binding (http://localhost.example:2379)"
+    ),
+    (
+      ["--listen-client-urls=http://:2399", "--advertise-client-urls=http://x:1"],
+      "expected IP in URL for binding (http://:2399)"
+    ),
+    (["--listen-peer-urls=http://peer:2380"], "expected IP in URL for binding (http://peer:2380)"),
+    (
+      ["--advertise-client-urls=http://:1"],
+      "--advertise-client-urls \"http://:1\" must be \"host:port\" (unexpected empty host (http://:1))"
+    ),
+    (
+      ["--initial-advertise-peer-urls=http://:1"],
+      "--initial-advertise-peer-urls \"http://:1\" must be \"host:port\" (unexpected empty host (http://:1))"
+    ),
+    (["--logger=foo"], "unknown logger option \"foo\""),
+    (["--logger=capnslog"], "--logger=capnslog is removed in v3.5"),
+    (["--log-outputs=default,stderr"], "multi logoutput for \"default\" is not supported yet"),
+    (["--log-format=xml"], "unknown log format \"xml\""),
+    (
+      ["--discovery-fallback=proxy"],
+      "v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\""
+    ),
+    (["--feature-gates=Nothing=true"], "unrecognized feature gate: Nothing"),
+    (["--feature-gates=AllBeta"], "missing bool value for AllBeta"),
+  ])
+  func `broken rules end with 1 and etcd's words`(_ arguments: [String], _ text: String) {
+    #expect(Outcome.stop(arguments)?.exitCode == 1)
+    #expect(Outcome.verifyError(arguments) == text)
+  }
+
+  @Test func `an unset advertised URL is logged twice`() {
+    let messages = Outcome.notices(["--listen-client-urls=http://127.0.0.1:1"]).map(\.message)
+    #expect(messages.suffix(2) == ["failed to verify flags", "advertise client URLs are not set"])
+  }
+
+  @Test func `an unknown level ends with 2`() {
+    #expect(Outcome.stop(["--log-level=foo"])?.exitCode == 2)
+    #expect(Outcome.stop(["--log-level=foo"])?.standardError == "panic: unrecognized level: \"foo\"\n")
+    #expect(Outcome.stop([], ["ETCD_LOG_LEVEL": "foo"])?.exitCode == 2)
+  }
+
+  @Test(arguments: [
+    "--cert-file=/c", "--key-file=/k", "--client-cert-auth", "--auto-tls", "--trusted-ca-file=/t",
+    "--peer-cert-file=/c", "--peer-auto-tls=true", "--tls-min-version=TLS1.3", "--cipher-suites=a",
+    "--auth-token=jwt,pub-key=a", "--auth-token-ttl=5", "--bcrypt-cost=12", "--discovery-srv=x",
+    "--discovery-endpoints=x", "--discovery-token=x", "--auto-compaction-retention=1",
+    "--auto-compaction-mode=revision", "--listen-metrics-urls=http://127.0.0.1:1", "--enable-pprof",
+    "--listen-client-http-urls=http://127.0.0.1:1", "--metrics=extensive", "--cors=http://a:1",
+    "--host-whitelist=a", "--corrupt-check-time=1s", "--compact-hash-check-time=2m", "--force-new-cluster",
+    "--unsafe-no-fsync", "--enable-distributed-tracing", "--memory-mlock", "--max-learners=2",
+    "--strict-reconfig-check=false", "--watch-progress-notify-interval=1m", "--enable-log-rotation",
+    "--bootstrap-defrag-threshold-megabytes=1", "--config-file=/x", "--downgrade-check-time=1s",
+  ])
+  func `what is not built stops the start and is named`(_ argument: String) {
+    let name = argument.prefix { $0 != "=" }
+    let stop = Outcome.stop([argument])
+    #expect(stop?.exitCode == 1)
+    let text = Outcome.verifyError([argument]) ?? ""
+    #expect(text.hasPrefix("\(name): "))
+    #expect(text.hasSuffix(" is not supported by this version of cairn"))
+  }
+
+  @Test func `every flag that is not built refuses through its variable too`() {
+    for flag in FlagTable.all {
+      guard case .notBuilt = flag.support else { continue }
+      let value =
+        switch flag.kind {
+        case .boolean: flag.defaultText == "true" ? "false" : "true"
+        case .integer, .unsigned, .unsigned32: "77"
+        case .duration: "77m"
+        case .urls: "http://127.0.0.1:7777"
+        case .text, .names, .choice, .ignored: "77"
+        }
+      #expect(Outcome.stop([], [flag.variableName: value])?.exitCode == 1, "\(flag.name)")
+      #expect(
+        Outcome.verifyError([], [flag.variableName: value])?.contains("not supported") == true, "\(flag.name)"
+      )
+    }
+  }
+
+  @Test func `every flag may be given its default`() {
+    for flag in FlagTable.all where flag.section != .hidden {
+      // An empty text is as good as nothing in a variable, and the two client URL flags go together.
+      let arguments = ["--\(flag.name)=\(flag.defaultText)", "--advertise-client-urls=http://localhost:2379"]
+      #expect(Outcome.configuration(arguments) != nil, "\(flag.name)")
+    }
+    #expect(
+      Outcome.configuration(["--compact-hash-check-time=60s", "--cors=*", "--auth-token=simple"]) != nil)
+    #expect(Outcome.configuration(["--feature-gates=FastLeaseKeepAlive=true,AllAlpha=false"]) != nil)
+    #expect(Outcome.configuration(["--feature-gates=AllAlpha=true"]) == nil)
+  }
+
+  @Test(arguments: [
+    "--listen-client-urls=https://127.0.0.1:2379", "--listen-peer-urls=https://127.0.0.1:2380",
+    "--advertise-client-urls=https://127.0.0.1:2379", "--initial-advertise-peer-urls=https://127.0.0.1:2380",
+    "--listen-client-urls=unix://a:1", "--listen-client-urls=http://127.0.0.1:1,unixs://a:1",
+  ])
+  func `a secure or unix URL stops the start and is named`(_ argument: String) {
+    let arguments =
+      argument.contains("advertise-client") ? [argument] : [argument, "--advertise-client-urls=http://a:1"]
+    #expect(Outcome.stop(arguments)?.exitCode == 1)
+    #expect(Outcome.verifyError(arguments)?.contains("not supported by this version of cairn") == true)
+    #expect(Outcome.verifyError(arguments)?.hasPrefix(String(argument.prefix { $0 != "=" })) == true)
+  }
+
+  @Test(arguments: [
+    (
+      ["--initial-cluster=b=http://localhost:2380"],
+      "couldn't find local name \"default\" in the initial cluster configuration"
+    ),
+    (["--initial-cluster="], "couldn't find local name \"default\" in the initial cluster configuration"),
+    (
+      ["--initial-cluster==http://localhost:2380"],
+      "couldn't find local name \"default\" in the initial cluster configuration"
+    ),
+    (
+      ["--initial-cluster=default"],
+      "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: "
+    ),
+    (
+      ["--initial-cluster=default=http://localhost:2390"],
+      "--initial-cluster has default=http://localhost:2390 but missing from --initial-advertise-peer-urls="
+        + "http://localhost:2380 (\"http://localhost:2380\"(resolved from \"http://localhost:2380\") != "
+        + "\"http://localhost:2390\"(resolved from \"http://localhost:2390\"))"
+    ),
+    (
+      ["--initial-cluster=default=http://localhost:2380,default=http://localhost:2381"],
+      "--initial-cluster has default=http://localhost:2381 but missing from --initial-advertise-peer-urls="
+        + "http://localhost:2380 (len([\"http://localhost:2380\"]) != "
+        + "len([\"http://localhost:2380\" \"http://localhost:2381\"]))"
+    ),
+    (
+      ["--initial-cluster=default=http://localhost:2380,b=http://localhost:2380"],
+      "initial cluster b=http://localhost:2380,default=http://localhost:2380 has duplicate url"
+    ),
+    (
+      ["--initial-cluster=default=http://localhost:2380,b=http://localhost:2381"],
+      "--initial-cluster: a cluster of several members is not supported by this version of cairn"
+    ),
+    (
+      ["--initial-cluster-state=existing"],
+      "--initial-cluster-state=existing: joining a cluster is not supported by this version of cairn"
+    ),
+  ])
+  func `bootstrap checks the cluster in etcd's words`(_ arguments: [String], _ text: String) throws {
+    let configuration = try #require(Outcome.configuration(arguments))
+    #expect {
+      try configuration.bootstrapMembers()
+    } throws: { error in
+      "\(error)" == text
+    }
+  }
+}
