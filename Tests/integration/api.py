@@ -11,6 +11,7 @@ import functools
 import os
 import pathlib
 import tempfile
+import threading
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
@@ -21,7 +22,18 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 PROTO_FOLDER = pathlib.Path(os.environ.get("CAIRN_PROTOS", REPOSITORY / "Sources/EtcdAPI/Protos"))
 
 
-@functools.cache
+def _once(function):
+    """functools.cache that threads may share: two results of one call would be two incompatible classes."""
+    cached, lock = functools.cache(function), threading.RLock()
+
+    @functools.wraps(function)
+    def locked(*arguments):
+        with lock:
+            return cached(*arguments)
+    return locked
+
+
+@_once
 def _descriptor_pool() -> descriptor_pool.DescriptorPool:
     files = sorted(str(path.relative_to(PROTO_FOLDER)) for path in PROTO_FOLDER.rglob("*.proto"))
     if not files:
@@ -40,7 +52,7 @@ def _descriptor_pool() -> descriptor_pool.DescriptorPool:
     return pool
 
 
-@functools.cache
+@_once
 def message_class(full_name: str) -> type[Message]:
     return message_factory.GetMessageClass(_descriptor_pool().FindMessageTypeByName(full_name))
 
@@ -66,7 +78,7 @@ class Method:
         return message_class(self.request).FromString(data)
 
 
-@functools.cache
+@_once
 def method(service_and_name: str) -> Method:
     """`method("KV/Range")`."""
     service, name = service_and_name.split("/")
