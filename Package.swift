@@ -107,7 +107,7 @@ let executables: [Target] = [
 ]
 
 let coreTests: [Target] = [
-  test("PrimitivesTests", ["Primitives"]),
+  test("PrimitivesTests", ["Primitives", "CPrimitives"]),
   test("RaftTests", ["Raft", "Model", "Primitives"]),
   test("ReplicaTests", ["Replica", "Raft", "Model", "Primitives"]),
   test("ZstdTests", ["Zstd"]),
@@ -121,7 +121,9 @@ let coreTests: [Target] = [
 ]
 
 let edgeTests: [Target] = [
-  test("ModelTests", ["Model", "EtcdAPI", "Primitives"]),
+  test(
+    "ModelTests",
+    ["Model", "EtcdAPI", "Primitives", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
   test("WireTests", ["Wire", "Primitives"]),
   test("ServerTests", ["Server", "Client", "EtcdAPI", "Disk", "Model", "Primitives"]),
 ]

@@ -6,11 +6,10 @@ extension RaftCommand: WireMessage {
   /// etcd's message is no union: were two operations set, its apply would take the first in the order of
   /// `rank`. So do we, in order that members of both kinds apply the same.
   public mutating func merge(from reader: inout ProtoReader) throws(ProtoError) {
+    var legacyID: UInt64 = 0
     while let tag = try reader.nextTag() {
       switch tag {
-      case .varint(1):
-        let legacy = try reader.readVarint()
-        if id == 0 { id = legacy }
+      case .varint(1): legacyID = try reader.readVarint()
       case .length(100):
         var header = try reader.readMessage()
         try mergeHeader(from: &header)
@@ -22,6 +21,7 @@ extension RaftCommand: WireMessage {
         if operation.rank <= self.operation.rank { self.operation = operation }
       }
     }
+    if legacyID != 0 { id = legacyID }
   }
 
   private mutating func mergeHeader(from reader: inout ProtoReader) throws(ProtoError) {
