@@ -89,8 +89,10 @@ import Testing
     #expect(try nestedMessages(deepest) == deepest)
     #expect(throws: ProtoError.tooDeep) { try nestedMessages(deepest + 1) }
     // Messages and groups share the bound.
+    var message = ProtoWriter()
+    message.bytesField(1, open + close)
     #expect(throws: ProtoError.tooDeep) {
-      try read([0x0a, UInt8(2 * deepest)] + open + close) { reader throws(ProtoError) in
+      try read(message.bytes) { reader throws(ProtoError) in
         _ = try reader.nextTag()
         var inner = try reader.readMessage()
         while let tag = try inner.nextTag() { try inner.skip(tag) }
