@@ -1,0 +1,113 @@
+public import EtcdAPI
+internal import Model
+public import NIOCore
+internal import Synchronization
+public import Wire
+
+/// A client of etcd's API over one connection, which is made on first use and again after it was lost.
+///
+/// For tools, tests and users; a caller that counts microseconds uses `Wire.ClientConnection` itself, as
+/// cairn-bench does. A call is never repeated: whether it is safe to do so only the caller knows.
+/// Failures of calls are `ClientError`.
+public final class EtcdClient: Sendable {
+  private struct State {
+    var connection: EventLoopFuture<ClientConnection>?
+    /// Of `endpoints`; moves on when a connection cannot be made.
+    var endpointIndex = 0
+    var isClosed = false
+  }
+
+  public let endpoints: [Endpoint]
+  public let callOptions: CallOptions
+  private let eventLoop: any EventLoop
+  private let connectionOptions: ClientConnection.Options
+  /// By raw value of `EtcdMethod`. The authority is the first endpoint's: etcd does not look at it.
+  private let methods: [ClientMethod]
+  private let state = Mutex(State())
+
+  /// - Parameters:
+  ///   - endpoints: at least one; tried in turn.
+  ///   - callOptions: of every call: timeout, token.
+  public init(
+    endpoints: [Endpoint], eventLoop: any EventLoop, callOptions: CallOptions = CallOptions(),
+    connectionOptions: ClientConnection.Options = ClientConnection.Options()
+  ) {
+    precondition(!endpoints.isEmpty, "a client needs an endpoint")
+    self.endpoints = endpoints
+    self.eventLoop = eventLoop
+    self.callOptions = callOptions
+    self.connectionOptions = connectionOptions
+    let authority = endpoints[0].description
+    self.methods = EtcdMethod.allCases.map { ClientMethod("\($0.path)", authority: authority) }
+  }
+
+  /// The headers of a method for `ClientConnection.start`.
+  public func method(_ method: EtcdMethod) -> ClientMethod { methods[method.rawValue] }
+
+  /// The connection in use, or a new one. Fails with `ClientError` when no endpoint answers.
+  public func connection() async throws -> ClientConnection {
+    var lastError = ClientError(.unavailable, "client is closed")
+    for _ in endpoints.indices {
+      guard let attempt = currentAttempt() else { throw lastError }
+      do {
+        let connection = try await attempt.future.get()
+        let usable = try await eventLoop.submit { connection.isUsable }.get()
+        if usable { return connection }
+        lastError = ClientError(.unavailable, "connection closed")
+        forget(attempt.future, moveOn: false)
+      } catch {
+        lastError = ClientError(.unavailable, "cannot connect to \(attempt.endpoint): \(error)")
+        forget(attempt.future, moveOn: true)
+      }
+    }
+    // A connection that had gone stale used up a turn: one more chance for a fresh one.
+    guard let attempt = currentAttempt() else { throw lastError }
+    do {
+      return try await attempt.future.get()
+    } catch {
+      forget(attempt.future, moveOn: true)
+      throw ClientError(.unavailable, "cannot connect to \(attempt.endpoint): \(error)")
+    }
+  }
+
+  /// Closes the connection; calls in flight end with Unavailable, later ones fail.
+  public func close() {
+    let connection = state.withLock { state in
+      state.isClosed = true
+      defer { state.connection = nil }
+      return state.connection
+    }
+    connection?.whenSuccess { $0.close() }
+  }
+
+  /// A unary call with encoded messages.
+  public func unary(_ method: EtcdMethod, _ request: [UInt8], options: CallOptions? = nil) async throws
+    -> [UInt8]
+  {
+    let message = [UInt8](repeating: 0, count: RPCCall.messageHeadroom) + request
+    return try await connection().unary(
+      methods[method.rawValue], message: message, options: options ?? callOptions
+    )
+    .get()
+  }
+
+  private func currentAttempt() -> (future: EventLoopFuture<ClientConnection>, endpoint: Endpoint)? {
+    state.withLock { state in
+      guard !state.isClosed else { return nil }
+      let endpoint = endpoints[state.endpointIndex]
+      if let connection = state.connection { return (connection, endpoint) }
+      let connection = ClientConnection.connect(
+        host: endpoint.host, port: endpoint.port, on: eventLoop, options: connectionOptions)
+      state.connection = connection
+      return (connection, endpoint)
+    }
+  }
+
+  private func forget(_ connection: EventLoopFuture<ClientConnection>, moveOn: Bool) {
+    state.withLock { state in
+      guard state.connection === connection else { return }
+      state.connection = nil
+      if moveOn { state.endpointIndex = (state.endpointIndex + 1) % endpoints.count }
+    }
+  }
+}
