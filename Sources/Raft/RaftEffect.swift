@@ -44,6 +44,7 @@ public enum RaftEffect: Equatable, Sendable {
   /// `RaftInput.applied`.
   case committed([Entry])
   /// The read asked for by `RaftInput.readIndex(context)` is linearizable once `index` is applied here.
+  /// A follower's read is answered again when the network repeats messages; each answer holds.
   case readReady(context: UInt64, index: UInt64)
   /// The read will not be answered: no leader is known, leadership was lost, or too many wait. Ask again.
   case readDropped(context: UInt64)

@@ -1,0 +1,130 @@
+import Model
+import Raft
+import Replica
+import Testing
+
+/// A member of three that leads no one, follows, and loses leaders.
+@Suite struct LeadershipTests {
+  private func member() -> ReplicaHarness {
+    let replica = ReplicaHarness(others: [2, 3])
+    replica.write()
+    replica.apply()
+    return replica
+  }
+
+  @Test func proposalsWaitForALeader() {
+    let replica = member()
+    replica.put(1)
+    replica.put(2)
+    replica.flush()
+    #expect(replica.sent.isEmpty)
+    replica.follow(2, term: 5)
+    let forwarded = replica.sent.filter { $0.kind == .propose }
+    // The member's own publication among them.
+    #expect(forwarded.count == 3)
+    #expect(forwarded.allSatisfy { $0.to == 2 && $0.term == 0 })
+    #expect(replica.replies.isEmpty)
+  }
+
+  @Test func withoutALeaderRequestsTimeOut() {
+    let replica = member()
+    replica.ticks(1)
+    replica.put(1)
+    replica.read(2)
+    replica.flush()
+    replica.ticks(70)
+    #expect(replica.replies == [Ticket(1): .requestTimedOut, Ticket(2): .requestTimedOut])
+    #expect(replica.machine.waitingCount == 0)
+  }
+
+  @Test func timeOutsNameALeaderThatFailed() {
+    let replica = member()
+    replica.follow(2, term: 5)
+    replica.ticks(30)
+    replica.put(1)
+    replica.flush()
+    replica.ticks(10)
+    // Within two election timeouts before the new leader.
+    replica.follow(3, term: 6)
+    replica.put(2)
+    replica.flush()
+    replica.ticks(70)
+    #expect(replica.replies == [Ticket(1): .timedOutByLeaderFailure, Ticket(2): .requestTimedOut])
+  }
+
+  @Test func readsUnderWayFailWhenTheLeaderChanges() {
+    let replica = member()
+    replica.follow(2, term: 5)
+    replica.read(1)
+    replica.flush()
+    #expect(replica.sent.filter { $0.kind == .readIndex }.count == 1)
+    replica.follow(3, term: 6)
+    #expect(replica.replies == [Ticket(1): .leaderChanged])
+    replica.read(2)
+    replica.flush()
+    #expect(replica.sent.last { $0.kind == .readIndex }?.to == 3)
+  }
+
+  @Test func aFollowersReadIsAskedAgainWithANewContext() {
+    let replica = member()
+    replica.follow(2, term: 5)
+    replica.read(1)
+    replica.flush()
+    for _ in 0..<5 {
+      replica.handle(.tick)
+      replica.flush()
+    }
+    let questions = replica.sent.filter { $0.kind == .readIndex }.map { $0.entries[0].data }
+    #expect(questions.count == 2)
+    #expect(questions[0] != questions[1])
+    answer(replica, questions[0], index: 3)
+    #expect(replica.readsReady.isEmpty, "the abandoned question")
+    answer(replica, questions[1], index: 3)
+    #expect(replica.readsReady == [Ticket(1): 3])
+    answer(replica, questions[1], index: 3)
+    #expect(replica.readsReady.count == 1)
+  }
+
+  private func answer(_ replica: ReplicaHarness, _ context: [UInt8], index: UInt64) {
+    let entry = Entry(term: 0, index: 0, data: context)
+    replica.handle(
+      .message(
+        Message(
+          kind: .readIndexResponse, to: replica.memberID, from: 2, term: 5, index: index, entries: [entry])))
+    replica.flush()
+  }
+
+  @Test func parkedBytesAreBounded() {
+    var limits = ReplicaLimits()
+    limits.waitingProposalBytes = 1_000
+    let replica = ReplicaHarness(others: [2, 3], limits: limits)
+    replica.put(1, bytes: 600)
+    replica.put(2, bytes: 600)
+    #expect(replica.replies == [Ticket(2): .tooManyRequests])
+    replica.ticks(70)
+    replica.put(3, bytes: 600)
+    #expect(replica.replies[Ticket(3)] == nil, "the first one timed out and made room")
+  }
+
+  @Test func aLaterCommittedEntryAnswersTheMemberThatProposedIt() {
+    let replica = member()
+    replica.follow(2, term: 5)
+    replica.put(1)
+    replica.flush()
+    guard let command = replica.sent.last(where: { $0.kind == .propose })?.entries.first?.data else {
+      Issue.record("nothing forwarded")
+      return
+    }
+    let other = RaftCommand(id: 99, operation: .put(PutRequest(key: [1], value: []))).encoded()
+    let entries = [Entry(term: 5, index: 4, data: other), Entry(term: 5, index: 5, data: command)]
+    replica.handle(
+      .message(
+        Message(
+          kind: .append, to: replica.memberID, from: 2, term: 5, logTerm: 1, index: 3, entries: entries,
+          commit: 5)))
+    replica.flush()
+    #expect(replica.batches.isEmpty, "not durable here yet")
+    replica.write()
+    #expect(replica.batches.map(\.tickets) == [[nil, Ticket(1)]])
+  }
+}
