@@ -1,5 +1,6 @@
 public import Disk
 public import Model
+public import Zstd
 
 /// Whose log it is; written into every segment, and compared when a log is opened.
 public struct LogIdentity: Hashable, Sendable {
@@ -33,8 +34,6 @@ public struct LogOptions: Sendable {
   public var compressionThreshold: Int
   /// Plain bytes after which a flush begins another frame. A single larger entry still makes one frame.
   public var frameBytes: Int
-  /// The bound on a frame's plain bytes, for the writer and for the reader: nothing larger is accepted by either.
-  public var frameBytesMax: Int
   /// An index the caller knows to be durable elsewhere (the applied index in LMDB; 0 when there is none). A log
   /// that ends below it has lost acknowledged entries and is refused.
   public var durableIndex: UInt64
@@ -47,7 +46,7 @@ public struct LogOptions: Sendable {
   public init(
     absence: Absence, saltSeed: UInt32, segmentBytes: Int = 32 << 20, spareSegments: Int = 1,
     compressionLevel: Int32 = 1, compressionThreshold: Int = 1024, frameBytes: Int = 4 << 20,
-    frameBytesMax: Int = 256 << 20, durableIndex: UInt64 = 0, firstIndexNeeded: UInt64 = 0
+    durableIndex: UInt64 = 0, firstIndexNeeded: UInt64 = 0
   ) {
     self.absence = absence
     self.saltSeed = saltSeed
@@ -56,7 +55,6 @@ public struct LogOptions: Sendable {
     self.compressionLevel = compressionLevel
     self.compressionThreshold = compressionThreshold
     self.frameBytes = frameBytes
-    self.frameBytesMax = frameBytesMax
     self.durableIndex = durableIndex
     self.firstIndexNeeded = firstIndexNeeded
   }
@@ -110,10 +108,12 @@ public enum LogError: Error, Hashable, Sendable {
   case segmentMissing(directory: String, sequence: UInt64)
   /// The log ends before an index that was durable.
   case endsEarly(directory: String, lastIndex: UInt64, durableIndex: UInt64)
-  /// An entry larger than `LogOptions.frameBytesMax`.
+  /// An entry that no frame can hold (512 MiB); it was not appended.
   case entryTooLarge(index: UInt64, bytes: Int)
   /// The disk failed. The log is poisoned when this came from `flush` or a later step of a write.
   case disk(DiskError)
+  /// zstd failed, which it does only without memory.
+  case compression(ZstdError)
   /// Another process or object has the log open.
   case locked(directory: String)
   /// An earlier write or sync failed, so nothing is known about the disk; reopening is the only way on.
@@ -140,6 +140,7 @@ extension LogError: CustomStringConvertible {
     case .entryTooLarge(let index, let bytes):
       "entry \(index) of \(bytes) bytes is too large for the write-ahead log"
     case .disk(let error): "write-ahead log: \(error)"
+    case .compression(let error): "write-ahead log: \(error)"
     case .locked(let directory): "write-ahead log in \(directory) is in use by another process"
     case .poisoned: "write-ahead log failed before and must be reopened"
     case .closed: "write-ahead log is closed"
