@@ -75,7 +75,7 @@ class Generator:
         self.revision = 1
         self.compact_revision = -1
         self.serial = 0
-        self.nesting = False
+        self.may_ignore = True
 
     def at(self, revision: int, compact_revision: int) -> "Generator":
         self.revision, self.compact_revision = revision, compact_revision
@@ -102,11 +102,11 @@ class Generator:
         return operation("KV/DeleteRange", self.delete_request())
 
     def transaction(self) -> Operation:
-        # An ignore_* put is checked on the state before the transaction; if a nested delete then takes its key,
-        # etcd stops itself. So these puts and nesting do not come together.
-        self.nesting = self.chance(0.5)
+        # An ignore_* put is checked on the state before the transaction. If a delete then takes its key, nested
+        # or by a range up to "\0" (which etcd's duplicate check does not see), etcd stops itself.
+        self.may_ignore = self.chance(0.4)
         request = self.transaction_request(depth=0, keys=self.keys[:])
-        self.nesting = False
+        self.may_ignore = True
         return operation("KV/Txn", request)
 
     def compaction(self) -> Operation:
@@ -142,7 +142,7 @@ class Generator:
         return self.random.choice(self.lease_ids) if self.lease_ids and self.chance(0.2) else 0
 
     def put_request(self, key: bytes | None = None) -> Message:
-        ignore_value, ignore_lease = (self.chance(0.06) and not self.nesting for _ in range(2))
+        ignore_value, ignore_lease = (self.may_ignore and self.chance(0.06) for _ in range(2))
         keep_anyway = self.chance(0.1)  # ignore_* together with what it ignores is an error
         return message(
             "PutRequest", key=key or self.key(), prev_kv=self.chance(0.4),
@@ -233,9 +233,9 @@ class Generator:
                     out.append(message("RequestOp", request_put=self.put_request(put_key())))
                 elif choice < 0.75:
                     out.append(message("RequestOp", request_range=self.range_request(in_transaction=True)))
-                elif choice < 0.8 or depth >= 3 or not self.nesting:
+                elif choice < 0.8 or depth >= 3 or self.may_ignore:
                     delete = self.delete_request()
-                    if self.chance(0.7):
+                    if self.may_ignore or self.chance(0.7):
                         delete.key, delete.range_end = put_key(), b""
                     out.append(message("RequestOp", request_delete_range=delete))
                 else:
