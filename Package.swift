@@ -115,7 +115,8 @@ let coreTests: [Target] = [
   test("DiskTests", ["Disk", "Primitives"]),
   test("SnapshotTests", ["Snapshot", "Disk", "Model", "Primitives"]),
   test("WriteAheadLogTests", ["WriteAheadLog", "Disk", "Model", "Primitives"]),
-  test("StoreTests", ["Store", "LMDB", "Snapshot", "Disk", "Model", "Primitives"]),
+  test(
+    "StoreTests", ["Store", "LMDB", "Snapshot", "Disk", "Model", "Primitives"], exclude: ["Scenarios"]),
   test("NodeTests", ["Node", "Store", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives"]),
   test("TidyTests", []),
 ]

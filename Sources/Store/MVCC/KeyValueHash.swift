@@ -89,12 +89,16 @@ public struct KeyValueHash {
 
   private func includes(_ revision: Revision, _ row: Row) throws(StoreError) -> Bool {
     if revision.main > compactRevision { return true }
-    if row.version.isTombstone {
-      // Older etcd deletes these at compaction and newer ones keep them, so HashKV leaves them out.
-      if case .retained = rule { return revision.main == compactRevision }
-      return false
+    let at: Int64
+    switch rule {
+    case .liveAt(let revision):
+      // Older etcd deletes a tombstone at its compaction's revision and newer ones keep it: it does not count.
+      if row.version.isTombstone { return false }
+      at = revision
+    case .retained:
+      if row.version.isTombstone && revision.main < compactRevision { return false }
+      at = compactRevision
     }
-    let at = if case .liveAt(let revision) = rule { revision } else { compactRevision }
     return try view.latest(row.key, at: at)?.version.mod == revision
   }
 }
