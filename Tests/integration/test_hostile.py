@@ -135,6 +135,7 @@ def test_random_bytes(attacked, seed):
         send(attacked, prefix + data, half_close=source.random() < 0.5)
 
 
+@pytest.mark.skipif(harness.subject_is_etcd(), reason="an unknown sort target stops etcd 3.5.1")
 def test_mutated_sessions(attacked, seed):
     source = random.Random(seed)
     session = good_session()
