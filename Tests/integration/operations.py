@@ -109,6 +109,13 @@ class Generator:
         self.may_ignore = True
         return operation("KV/Txn", request)
 
+    def tangled_transaction(self) -> Operation:
+        """Nested, with keys drawn freely, so that puts and deletes meet as often as the key space is small."""
+        self.may_ignore = False
+        request = self.transaction_request(depth=0, keys=[])
+        self.may_ignore = True
+        return operation("KV/Txn", request)
+
     def compaction(self) -> Operation:
         oldest = max(self.compact_revision, 0)
         recent = self.random.randint(oldest, self.revision)

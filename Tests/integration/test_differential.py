@@ -16,6 +16,7 @@ OPERATIONS = 5_000
 OPERATIONS_LONG = 100_000
 HASHES_ON_THE_WAY = 20
 OPERATIONS_SHOWN = 10
+TANGLED_TRANSACTIONS = 1_500
 
 
 def run_random(lockstep: Lockstep, seed: int, operations: int) -> None:
@@ -61,6 +62,19 @@ def test_random_operations(reference, subject, seed, is_long, request):
                     f"last of {len(history)} operations:\n{last}", pytrace=False)
     print(lockstep.statistics)
     check_that_much_was_met(lockstep, operations)
+
+
+def test_tangled_transactions(reference, subject, seed):
+    """The duplicate-key rule, level by level and branch by branch, where about half of the requests break it."""
+    lockstep = Lockstep(reference.client(), subject.client(), subject_is_etcd=harness.subject_is_etcd())
+    generator = Generator(seed)
+    generator.keys = [b"\0", b"a", b"b", b"c", b"d", b"\xff"]
+    for _ in range(TANGLED_TRANSACTIONS):
+        lockstep.run(generator.at(lockstep.model.revision, -1).tangled_transaction())
+    lockstep.compare_hashes()
+    lockstep.compare_everything()
+    duplicates = lockstep.statistics.failed["etcdserver: duplicate key given in txn request"]
+    assert duplicates > TANGLED_TRANSACTIONS / 10 and lockstep.statistics.succeeded["Txn"] > TANGLED_TRANSACTIONS / 5
 
 
 def check_that_much_was_met(lockstep: Lockstep, operations: int) -> None:
