@@ -39,7 +39,7 @@ let synchronous: [Target] = [
   .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   .target(name: "Zstd", dependencies: ["CZstd", "Primitives"], swiftSettings: settings),
-  .target(name: "LMDB", dependencies: ["CLMDB", "Primitives"], swiftSettings: settings),
+  .target(name: "LMDB", dependencies: ["CLMDB", "CPrimitives", "Primitives"], swiftSettings: settings),
   .target(name: "Disk", dependencies: ["Primitives"], swiftSettings: settings),
   .target(
     name: "Snapshot",
@@ -48,7 +48,8 @@ let synchronous: [Target] = [
   .target(
     name: "WriteAheadLog", dependencies: ["Disk", "Zstd", "Model", "Primitives"], swiftSettings: settings),
   .target(
-    name: "Store", dependencies: ["LMDB", "Snapshot", "Disk", "Model", "Primitives"], swiftSettings: settings),
+    name: "Store", dependencies: ["LMDB", "Snapshot", "Disk", "Model", "Primitives", "CPrimitives"],
+    swiftSettings: settings),
   .target(
     name: "Node",
     dependencies: ["Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives"],

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cairn_memory.h"
+
 /// CRC-32C (Castagnoli) of `length` bytes, continued from `crc` (0 to start).
 uint32_t cairn_crc32c(uint32_t crc, const void *_Nullable bytes, size_t length);
 

@@ -1,30 +1,105 @@
-/// The last committed boundary, held by one LMDB read transaction, row by row; one thread at a time.
+internal import LMDB
+internal import Model
+
+/// The last committed boundary, held by one LMDB read transaction, row by row; one thread at a time. While it is
+/// held no page is reused and the file grows with every commit, so it writes to a local file at disk speed, one at
+/// a time, and gives up beyond its limit of growth.
 public final class Export: @unchecked Sendable {
-  /// The boundary.
-  public var appliedIndex: UInt64 { fatalError("engine under construction") }
-  public var term: UInt64 { fatalError("engine under construction") }
-  public var revision: Int64 { fatalError("engine under construction") }
-  public var confState: [UInt8]? { fatalError("engine under construction") }
+  private let store: Store
+  private var transaction: ReadTransaction
+  let state: DiskState
+  private let usedPagesMax: Int
+  private let startPages: Int
 
-  init() {}
+  public var appliedIndex: UInt64 { state.appliedIndex }
+  public var term: UInt64 { state.term }
+  public var revision: Int64 { state.revision }
+  /// The last compaction accepted, -1 before the first.
+  public var compactRevision: Int64 { state.scheduled }
+  public var setHash: SetHash { state.setHash }
 
-  /// Every row of every table, tables in the order of their raw value and keys ascending; checksums verified.
+  init(
+    store: Store, transaction: consuming ReadTransaction, state: DiskState, fileGrowthBytesMax: Int64
+  ) {
+    self.store = store
+    self.transaction = transaction
+    self.state = state
+    startPages = store.environment.usedPages
+    let growth = fileGrowthBytesMax / Int64(store.environment.pageBytes)
+    usedPagesMax = Int(min(Int64(startPages).addingReportingOverflow(growth).partialValue, .max))
+  }
+
+  /// The `confState` row of `meta`, if there is one.
+  public func confState() throws(StoreError) -> [UInt8]? {
+    try readPlain(transaction, store.tables, .meta, Array("confState".utf8), path: store.path).map {
+      Array($0)
+    }
+  }
+
+  /// Every row of every table, tables in the order of their raw values and keys ascending; checksums verified.
+  /// Keys and values are LMDB's, checksum included.
   public func forEachRow(
     _ body: (Table, UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StoreError) -> ScanStep
-  ) throws(StoreError) { fatalError("engine under construction") }
-  public func end() { fatalError("engine under construction") }
+  ) throws(StoreError) {
+    for table in Table.allCases {
+      var cursor = try transaction.open(store.tables[table])
+      var found: Bool
+      do throws(LMDBError) { found = try cursor.first() } catch { throw StoreError(error) }
+      var visited = 0
+      while found {
+        guard RowCheck.isValid(table, key: cursor.key, value: cursor.value) else {
+          throw StoreError.corrupt(
+            file: store.path, table: table, key: Array(cursor.key), reason: "checksum or form")
+        }
+        if try body(table, cursor.key, cursor.value) == .stop { return }
+        visited += 1
+        if visited & 255 == 0 { try checkGrowth() }
+        do throws(LMDBError) { found = try cursor.next() } catch { throw StoreError(error) }
+      }
+    }
+  }
+
+  private func checkGrowth() throws(StoreError) {
+    let used = store.environment.usedPages
+    guard used > usedPagesMax else { return }
+    throw StoreError.exportAborted(
+      file: store.path, grownBytes: Int64(used - startPages) * Int64(store.environment.pageBytes))
+  }
+
+  /// Lets go of the transaction. The export must not be used any more.
+  public func end() { transaction.reset() }
+
+  /// The sum over all rows of `rev`.
+  func computeSetHash() throws(StoreError) -> SetHash {
+    var sum = SetHash()
+    try forEachRow { table, key, value throws(StoreError) in
+      guard table == .rev else { return .stop }
+      guard let revision = RevisionKey.revision(key), let row = RevisionRow(key: key, value: value) else {
+        throw StoreError.corrupt(file: store.path, table: .rev, key: Array(key), reason: "form")
+      }
+      sum += SetHash(
+        main: revision.main, sub: UInt32(truncatingIfNeeded: revision.sub), keyValue: row.keyValue)
+      return .next
+    }
+    return sum
+  }
 }
 
-/// Builds a new data file from exported rows.
-public final class StoreImporter: @unchecked Sendable {
-  /// `path` must not exist. The file is not a store before `finish` has returned.
-  public init(path: String, options: StoreOptions, identity: StoreIdentity) throws(StoreError) {
-    fatalError("engine under construction")
+/// Whether a row of any table is what its checksum and form say.
+enum RowCheck {
+  static func isValid(_ table: Table, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Bool {
+    switch table {
+    case .rev: RevisionKey.revision(key) != nil && RevisionRow(key: key, value: value) != nil
+    case .key:
+      key.count == RowFormat.keyPartBytes
+        ? LinkRow(table: table, key: key, value: value) != nil
+        : KeyRow(table: table, key: key, value: value) != nil
+    case .long:
+      key.count == RowFormat.nodeBytes + RowFormat.keyPartBytes
+        ? LinkRow(table: table, key: key, value: value) != nil
+        : KeyRow(table: table, key: key, value: value) != nil
+    case .lease, .leasekey, .auth, .user, .role, .member, .alarm, .meta:
+      TableValue.payload(table, key: key, value: value) != nil
+    }
   }
-  /// Rows in the order of `Export.forEachRow`; anything else is refused as corrupt.
-  public func append(
-    table: Table, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
-  ) throws(StoreError) { fatalError("engine under construction") }
-  /// Writes identity and boundary, syncs, closes.
-  public func finish() throws(StoreError) { fatalError("engine under construction") }
 }

@@ -1,43 +1,140 @@
-public import Model
+internal import LMDB
+internal import Model
 
-/// A consistent view; one thread at a time. Ends when it is released, or earlier by `end`.
+/// A consistent view: retained generations over an LMDB snapshot. One thread at a time. While it lives, LMDB
+/// reuses no page that it could see, so it should last a millisecond or so; longer reads `renew` between slices
+/// and look at `compactRevision` again each time.
 public final class ReadView: @unchecked Sendable {
-  public var revision: Int64 { fatalError("engine under construction") }
-  public var appliedIndex: UInt64 { fatalError("engine under construction") }
-  public var term: UInt64 { fatalError("engine under construction") }
-  /// The last compaction accepted in this view's state, -1 before the first; reads below it are the caller's to refuse.
-  public var compactRevision: Int64 { fatalError("engine under construction") }
+  let store: Store
+  var transaction: ReadTransaction
+  /// Generations above the snapshot, the newer one first.
+  var newer: Generation?
+  var older: Generation?
+  /// What is visible: rows above its revision and changes above its sequence are not.
+  var boundary = Boundary()
+  var newerCount = 0
+  var olderCount = 0
+  private var isEnded = false
+  private var isResting = false
+  /// Lookups in `rev` so far: what following pointers and values that are not stored beside their key cost.
+  public internal(set) var revisionLookups = 0
 
-  init() {}
+  /// The current revision of the view's state.
+  public var revision: Int64 { boundary.revision }
+  /// The last log entry whose effects the view shows.
+  public var appliedIndex: UInt64 { boundary.appliedIndex }
+  public var term: UInt64 { boundary.term }
+  /// The last compaction accepted in the view's state, -1 before the first. Reads below it are the caller's to
+  /// refuse: their rows may be gone.
+  public var compactRevision: Int64 { boundary.compactRevision }
+
+  init(store: Store, transaction: consuming ReadTransaction) {
+    self.store = store
+    self.transaction = transaction
+  }
 
   /// Moves the view to the newest published state. Everything read so far becomes invalid.
-  public func renew() throws(StoreError) { fatalError("engine under construction") }
-  /// Gives the LMDB reader back. The view must not be used any more.
-  public func end() { fatalError("engine under construction") }
-  /// The newest version of `key` with main <= `at`, tombstones included.
+  public func renew() throws(StoreError) {
+    precondition(!isEnded, "a view that has ended")
+    // The generations first, then the snapshot: whatever a commit takes out of the list afterwards is in the
+    // retained ones, whatever it took out before is in the snapshot.
+    let published = try store.current()
+    do throws(LMDBError) { try transaction.renew() } catch { throw StoreError(error) }
+    try select(from: published)
+  }
+
+  /// Lets go of snapshot and generations. The view must not be used any more.
+  public func end() {
+    isEnded = true
+    transaction.reset()
+    newer = nil
+    older = nil
+  }
+
+  /// Picks what lies above the snapshot. `published` was retained before the snapshot was taken.
+  func select(from published: Published) throws(StoreError) {
+    newer = nil
+    older = nil
+    newerCount = 0
+    olderCount = 0
+    var committed = published.committedGeneration
+    if transaction.transactionID != published.transactionID {
+      // A commit fell between the two. Its own state tells which generation came with it.
+      let state = try store.diskState(in: transaction)
+      committed = state.generation
+      if published.filling.number <= committed {
+        boundary = state.boundary
+        return
+      }
+    }
+    let oldest = published.committing ?? published.filling
+    precondition(oldest.number <= committed + 1, "a generation between the snapshot and the retained ones")
+    boundary = published.filling.publishedBoundary
+    newer = published.filling
+    newerCount = boundary.recordCount
+    if let committing = published.committing, committing.number > committed {
+      older = committing
+      olderCount = committing.recordCount
+    }
+  }
+
+  /// The applier's form of `renew`: its own unfinished changes are visible.
+  func selectForWriting(from published: Published, compactRevision: Int64) throws(StoreError) {
+    if isResting || transaction.transactionID != published.transactionID {
+      do throws(LMDBError) { try transaction.renew() } catch { throw StoreError(error) }
+      isResting = false
+    }
+    try select(from: published)
+    boundary.revision = .max
+    boundary.sequence = .max
+    boundary.compactRevision = compactRevision
+  }
+
+  /// Lets go of the snapshot until the next `selectForWriting`.
+  func rest() {
+    transaction.reset()
+    isResting = true
+  }
+
+  /// The newest version of `key` with main <= `at`, tombstones included; nil if there is none, or none that
+  /// compaction left.
+  @inline(__always)
   public func latest(_ key: UnsafeRawBufferPointer, at: Int64) throws(StoreError) -> Row? {
-    fatalError("engine under construction")
+    let limit = min(at, boundary.revision)
+    if let record = overlayRecord(key, limit: limit) { return record.row }
+    guard let latest = try diskKeyRow(key) else { return nil }
+    return try row(latest, key: key, limit: limit, content: .keyValue)
   }
-  /// Live keys of a range at a revision, ascending.
-  public func scan(
-    from: [UInt8], to: KeyBound, at: Int64, content: RowContent = .keyValue,
-    _ body: (Row) throws(StoreError) -> ScanStep
-  ) throws(StoreError) { fatalError("engine under construction") }
-  /// The number of live keys of a range at a revision.
-  public func count(from: [UInt8], to: KeyBound, at: Int64) throws(StoreError) -> Int64 {
-    fatalError("engine under construction")
+
+  @inline(__always)
+  private func overlayRecord(_ key: UnsafeRawBufferPointer, limit: Int64) -> VersionRecord? {
+    if let node = newer?.keys.node(key), let record = VersionRecord.visible(node.record, limit: limit) {
+      return record
+    }
+    if let node = older?.keys.node(key), let record = VersionRecord.visible(node.record, limit: limit) {
+      return record
+    }
+    return nil
   }
-  /// Every physical row from `from` to the last one of main revision `through`, in revision order.
-  public func rows(
-    from: Revision, through: Int64, _ body: (Revision, Row) throws(StoreError) -> ScanStep
-  ) throws(StoreError) { fatalError("engine under construction") }
-  /// The value of a row in one of the other tables.
-  public func value(table: Table, key: [UInt8]) throws(StoreError) -> [UInt8]? {
-    fatalError("engine under construction")
+
+  /// The visible version of a key whose latest row in LMDB is `latest`.
+  @inline(__always)
+  func row(
+    _ latest: KeyRow, key: UnsafeRawBufferPointer, limit: Int64, content: RowContent
+  ) throws(StoreError) -> Row? {
+    if latest.version.mod.main <= limit {
+      if latest.isInlined || content == .metadata {
+        return Row(version: latest.version, key: key, keyValue: latest.keyValue)
+      }
+      guard let row = try diskRevisionRow(latest.version.mod) else {
+        if latest.version.mod.main <= boundary.compactRevision, latest.isTombstone { return nil }
+        throw missing(latest.version.mod)
+      }
+      return Row(version: latest.version, key: key, keyValue: row.keyValue)
+    }
+    guard let (revision, row) = try diskVisible(below: latest, limit: limit) else { return nil }
+    var decoded = try decode(row, at: revision)
+    decoded.key = key
+    return decoded
   }
-  /// The rows of one of the other tables, ascending.
-  public func tableRows(
-    _ table: Table, from: [UInt8], to: KeyBound,
-    _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StoreError) -> ScanStep
-  ) throws(StoreError) { fatalError("engine under construction") }
 }

@@ -1,44 +1,189 @@
-/// The replicated state of one member.
+internal import LMDB
+internal import Synchronization
+
+/// What views start from; replaced as a whole at each freeze and each commit.
+final class Published: Sendable {
+  /// The generation that the applier fills.
+  let filling: Generation
+  /// The frozen one on its way to LMDB.
+  let committing: Generation?
+  /// LMDB's last transaction that the store knows of, and the last generation in it.
+  let transactionID: UInt64
+  let committedGeneration: UInt64
+
+  init(filling: Generation, committing: Generation?, transactionID: UInt64, committedGeneration: UInt64) {
+    self.filling = filling
+    self.committing = committing
+    self.transactionID = transactionID
+    self.committedGeneration = committedGeneration
+  }
+}
+
+/// The replicated state of one member in one LMDB file: history by revision, latest rows by key, and the small
+/// tables, with everything that belongs to an entry changed in one transaction.
+///
+/// Three parties share it. The **applier** executes entries in memory: it fills a generation, an ordered redo
+/// batch, and publishes at entry boundaries. The **committer**, LMDB's only writer, moves a frozen generation into
+/// one write transaction with full sync, and folds in the deletions of compaction. **Views** read from any thread:
+/// at most two generations merged over an LMDB snapshot. What is durable is always a prefix of the log; the log
+/// replays the rest, so dropping a store without a commit is what a crash leaves.
+///
+/// The flow of one entry: `Applier.put`... `finishEntry`, `publish` (views see it), `freeze` at times (the
+/// generation goes to the committer, a new one begins), `Committer.commitNext` (durable; the log may be purged).
+///
+/// A write that fails leaves nothing to go on with: clients were answered already. It poisons the store, every
+/// later call throws, and the process stops and replays.
 public final class Store: Sendable {
   public let path: String
   /// What was found in the file when it was opened.
   public let recovery: StoreRecovery
+  let options: StoreOptions
+  let environment: Environment
+  let tables: TableHandles
+  let pool: BlockPool
+  let space: Space
+  private let state: Mutex<State>
 
-  init(path: String, recovery: StoreRecovery) {
-    self.path = path
-    self.recovery = recovery
+  private struct State {
+    var published: Published
+    var poison: String?
+    var hasApplier = false
+    var hasCommitter = false
   }
 
-  /// Opens or creates the data file at `path` (a file, its lock file is `path`-lock). An `identity` of nil
-  /// accepts whatever the file holds and is an error for a new file.
-  public static func open(
-    path: String, options: StoreOptions = StoreOptions(), identity: StoreIdentity?
-  ) throws(StoreError) -> Store { fatalError("engine under construction") }
+  init(
+    path: String, options: StoreOptions, environment: Environment, pool: BlockPool, recovery: StoreRecovery,
+    published: Published
+  ) {
+    self.path = path
+    self.options = options
+    self.environment = environment
+    self.pool = pool
+    self.recovery = recovery
+    tables = TableHandles(environment)
+    space = Space(environment: environment, options: options)
+    state = Mutex(State(published: published))
+  }
 
   /// A consistent view of the last published state; any thread, about 100 ns.
-  public func view() throws(StoreError) -> ReadView { fatalError("engine under construction") }
+  public func view() throws(StoreError) -> ReadView {
+    let published = try current()
+    let transaction: ReadTransaction
+    do throws(LMDBError) { transaction = try environment.beginRead() } catch { throw StoreError(error) }
+    let view = ReadView(store: self, transaction: transaction)
+    try view.select(from: published)
+    return view
+  }
+
   /// The one applier of this store; a second call is a programming error.
-  public func makeApplier() throws(StoreError) -> Applier { fatalError("engine under construction") }
+  public func makeApplier() throws(StoreError) -> Applier {
+    let isFirst = state.withLock { state in
+      defer { state.hasApplier = true }
+      return !state.hasApplier
+    }
+    precondition(isFirst, "a store has one applier")
+    return try Applier(store: self)
+  }
+
   /// The one committer of this store; a second call is a programming error.
-  public func makeCommitter() throws(StoreError) -> Committer { fatalError("engine under construction") }
+  public func makeCommitter() throws(StoreError) -> Committer {
+    let isFirst = state.withLock { state in
+      defer { state.hasCommitter = true }
+      return !state.hasCommitter
+    }
+    precondition(isFirst, "a store has one committer")
+    return try Committer(store: self)
+  }
+
   /// Sizes for Status and metrics.
-  public func sizes() throws(StoreError) -> StoreSizes { fatalError("engine under construction") }
-  /// True while the file could not be extended ahead: NOSPACE has to go through the log.
-  public var isShortOfSpace: Bool { fatalError("engine under construction") }
+  public func sizes() throws(StoreError) -> StoreSizes {
+    do throws(LMDBError) {
+      let statistics = try environment.statistics()
+      return StoreSizes(
+        databaseBytes: Int64(statistics.usedPages) * Int64(statistics.pageBytes),
+        databaseInUseBytes: Int64(statistics.usedPages - statistics.freePages) * Int64(statistics.pageBytes),
+        fileBytes: try environment.fileBytes(), readersInUse: statistics.readersInUse)
+    } catch {
+      throw StoreError(error)
+    }
+  }
+
+  /// True while the file could not be extended ahead for what may still be committed: growth must be refused,
+  /// and NOSPACE goes through the log. Deletions and compaction have room set aside.
+  public var isShortOfSpace: Bool { space.isShort }
+
+  /// Clears reader slots that dead processes left behind; call it now and then. Returns how many.
+  public func clearStaleReaders() throws(StoreError) -> Int {
+    do throws(LMDBError) { return try environment.clearStaleReaders() } catch { throw StoreError(error) }
+  }
+
   /// Recomputes the set-hash by reading every row of the last commit, and returns it beside the stored one.
   public func verifySetHash() throws(StoreError) -> (stored: SetHash, computed: SetHash) {
-    fatalError("engine under construction")
+    let export = try export(fileGrowthBytesMax: .max)
+    return (export.state.setHash, try export.computeSetHash())
   }
-  /// Opens the last committed boundary for copying; one LMDB read transaction until it ends.
-  public func export(fileGrowthBytesMax: Int64) throws(StoreError) -> Export {
-    fatalError("engine under construction")
-  }
-}
 
-/// A 128-bit sum modulo 2^128 of one keyed hash for each row of `rev`.
-public struct SetHash: Hashable, Sendable {
-  public var high: UInt64
-  public var low: UInt64
+  /// Opens the last committed boundary for copying: one LMDB read transaction until it ends. The file cannot
+  /// reuse pages meanwhile; an export gives up when it has grown by `fileGrowthBytesMax`. Freeze and commit first
+  /// for a newer boundary.
+  public func export(fileGrowthBytesMax: Int64) throws(StoreError) -> Export {
+    _ = try current()
+    let transaction: ReadTransaction
+    do throws(LMDBError) { transaction = try environment.beginRead() } catch { throw StoreError(error) }
+    let state = try diskState(in: transaction)
+    return Export(store: self, transaction: transaction, state: state, fileGrowthBytesMax: fileGrowthBytesMax)
+  }
+
+  // MARK: published state
+
+  /// What new views start from.
+  @inline(__always)
+  func current() throws(StoreError) -> Published {
+    let (published, poison) = state.withLock { state in (state.published, state.poison) }
+    if let poison { throw StoreError.poisoned(reason: poison) }
+    return published
+  }
+
+  /// Makes `filling` the generation that is filled and hands the current one to the committer. False if the
+  /// committer still has one.
+  func freeze(next filling: Generation) -> Bool {
+    state.withLock { state in
+      let published = state.published
+      guard published.committing == nil else { return false }
+      state.published = Published(
+        filling: filling, committing: published.filling, transactionID: published.transactionID,
+        committedGeneration: published.committedGeneration)
+      return true
+    }
+  }
+
+  /// Drops the generation that a finished commit holds.
+  func didCommit(transactionID: UInt64, generation: UInt64) {
+    // The old list is released outside the lock: it may free a generation's memory.
+    let old = state.withLock { state in
+      let published = state.published
+      let isDone = (published.committing?.number ?? .max) <= generation
+      state.published = Published(
+        filling: published.filling, committing: isDone ? nil : published.committing,
+        transactionID: transactionID, committedGeneration: generation)
+      return published
+    }
+    withExtendedLifetime(old) {}
+  }
+
+  /// After a failed write: every later call throws.
+  func poison(_ error: StoreError) {
+    state.withLock { state in
+      if state.poison == nil { state.poison = error.description }
+    }
+  }
+
+  func diskState(in transaction: borrowing ReadTransaction) throws(StoreError) -> DiskState {
+    guard let state = try DiskState.read(transaction, tables, path: path) else {
+      throw StoreError.incomplete(file: path)
+    }
+    return state
+  }
 }
 
 /// Sizes of the data file in bytes.

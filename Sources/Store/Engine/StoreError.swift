@@ -50,3 +50,17 @@ func hexadecimal(_ bytes: [UInt8]) -> String {
   }
   return text
 }
+
+extension StoreError {
+  /// The store's name for a database failure.
+  init(_ error: LMDBError) {
+    self = error.isSpace ? .noSpace(file: error.path, operation: error.operation) : .database(error)
+  }
+}
+
+extension ReadTransaction {
+  /// A cursor, with failures named as the store does.
+  borrowing func open(_ database: Database) throws(StoreError) -> ReadCursor {
+    do throws(LMDBError) { return try cursor(database) } catch { throw StoreError(error) }
+  }
+}
