@@ -1,0 +1,120 @@
+import Model
+import Primitives
+import Raft
+import Replica
+import Store
+
+/// The apply stage: executes committed entries in order and answers who waits for them.
+struct ApplyStage {
+  private var commands: CommandApplier
+  private var waiting: [ApplyBatch] = []
+  /// Entries of `waiting[0]` already executed.
+  private var position = 0
+  private var confState: ConfState
+
+  init(_ applier: Applier, confState: ConfState) {
+    commands = CommandApplier(applier)
+    self.confState = confState
+  }
+
+  var applier: Applier { commands.applier }
+  var hasWork: Bool { !waiting.isEmpty }
+
+  mutating func add(_ batch: ApplyBatch) { waiting.append(batch) }
+
+  /// Executes what waits while the filling generation is below `generationBytesMax` or can be handed over.
+  /// - Returns: the index of the last entry executed and published, and the configuration if it changed.
+  mutating func run(
+    generationBytesMax: Int, _ answers: inout [Answer]
+  ) throws(NodeError) -> (applied: UInt64, changed: ConfState?)? {
+    guard !waiting.isEmpty else { return nil }
+    var changed: ConfState?
+    var applied: UInt64?
+    while let batch = waiting.first {
+      while position < batch.entries.count {
+        if applier.fillingBytes >= generationBytesMax && applier.isCommitting { break }
+        let entry = batch.entries[position]
+        if let state = try execute(entry, batch.tickets[position], &answers) { changed = state }
+        applied = entry.index
+        position += 1
+      }
+      guard position == batch.entries.count else { break }
+      waiting.removeFirst()
+      position = 0
+    }
+    guard let applied else { return nil }
+    applier.publish()
+    return (applied, changed)
+  }
+
+  /// Returns the configuration if the entry changed it.
+  private mutating func execute(
+    _ entry: Entry, _ ticket: Ticket?, _ answers: inout [Answer]
+  ) throws(NodeError) -> ConfState? {
+    switch entry.kind {
+    case .confChange, .confChangeV2: return try changeConfiguration(entry)
+    case .normal where entry.data.isEmpty:
+      try orStop { () throws(StoreError) in try commands.applyEmpty(index: entry.index, term: entry.term) }
+    case .normal:
+      let command = try decode(RaftCommand.self, entry)
+      let result = try orStop { () throws(StoreError) in
+        try commands.apply(index: entry.index, term: entry.term, command: command)
+      }
+      guard let ticket else { return nil }
+      switch result.outcome {
+      case .success(let body):
+        answers.append(.applied(ticket, headerRevision: result.headerRevision, body: body))
+      case .failure(let error): answers.append(.failed(ticket, error))
+      }
+    }
+    return nil
+  }
+
+  /// Carries out a change of members: the stored member, the stored configuration, and what Raft is to use.
+  private mutating func changeConfiguration(_ entry: Entry) throws(NodeError) -> ConfState? {
+    var adopted: ConfState?
+    if entry.kind == .confChange {
+      let change = try decode(ConfChange.self, entry)
+      if let next = confState.applying(change) {
+        confState = next
+        adopted = next
+        try orStop { () throws(StoreError) in
+          try record(change)
+          try applier.putRow(table: .meta, key: StoreRecovery.confStateKey, value: next.encoded())
+        }
+      }
+    }
+    try orStop { () throws(StoreError) in try commands.applyEmpty(index: entry.index, term: entry.term) }
+    return adopted
+  }
+
+  private func record(_ change: ConfChange) throws(StoreError) {
+    switch change.kind {
+    case .removeNode: try applier.removeMember(change.nodeID)
+    case .addNode, .addLearnerNode, .updateNode:
+      guard let member = Member(json: change.context) else { return }
+      let known = try applier.member(change.nodeID)
+      try applier.putMember(
+        MemberRecord(
+          id: change.nodeID, peerURLs: member.peerURLs, isLearner: member.isLearner,
+          name: known?.name ?? member.name, clientURLs: known?.clientURLs ?? member.clientURLs))
+    }
+  }
+
+  private func decode<Content: WireMessage>(_ type: Content.Type, _ entry: Entry) throws(NodeError) -> Content {
+    do throws(ProtoError) {
+      return try Content(decoding: entry.data)
+    } catch {
+      throw .undecodableEntry(index: entry.index, reason: "\(error)")
+    }
+  }
+}
+
+/// Runs a step of the store; its errors end the node.
+func orStop<Result>(_ step: () throws(StoreError) -> Result) throws(NodeError) -> Result {
+  do throws(StoreError) {
+    return try step()
+  } catch {
+    throw .store(error)
+  }
+}

@@ -1,0 +1,126 @@
+public import Disk
+public import Model
+import Raft
+import Replica
+public import Store
+public import WriteAheadLog
+
+/// Where a member's files are.
+public struct NodePaths: Sendable {
+  /// The data file of the store.
+  public var store: String
+  /// The directory of the write-ahead log.
+  public var log: String
+
+  public init(store: String, log: String) {
+    self.store = store
+    self.log = log
+  }
+}
+
+/// What a start found, for the log lines that say so.
+public struct NodeRecovery: Sendable {
+  public var store: StoreRecovery
+  public var isNewLog: Bool
+  public var wasClean: Bool
+  public var lastIndex: UInt64
+  public var tailCut: RecoveredLog.TailCut?
+}
+
+/// An opened member.
+public struct OpenedNode: ~Copyable {
+  public var node: Node
+  public let store: Store
+  public let committer: Committer
+  public let recovery: NodeRecovery
+}
+
+extension Node {
+  /// Opens or creates a member: the store's durable state, then the log behind it. The same function at the first
+  /// start, after a clean stop and after any crash.
+  ///
+  /// - Parameters:
+  ///   - initialMembers: the cluster at its first start; ignored later.
+  ///   - now: monotonic nanoseconds.
+  /// - Throws: when files are missing, foreign or corrupt, or the log does not reach the store's state: a member must
+  ///   not vote with a memory that lost something.
+  public static func open(
+    options: NodeOptions, storeOptions: StoreOptions, disk: any Disk, paths: NodePaths,
+    initialMembers: [Member], saltSeed: UInt32, now: UInt64
+  ) throws(NodeError) -> OpenedNode {
+    let memberID = options.replica.raft.memberID
+    let clusterID = options.replica.clusterID
+    let store = try orStop { () throws(StoreError) in
+      try Store.open(
+        path: paths.store, options: storeOptions,
+        identity: StoreIdentity(clusterID: clusterID, memberID: memberID))
+    }
+    let found = store.recovery
+    let firstNeeded = found.appliedIndex - min(found.appliedIndex, options.catchUpEntries)
+    let (log, recovered) = try orStop { () throws(LogError) in
+      try WriteAheadLog.open(
+        disk: disk, directory: paths.log,
+        identity: LogIdentity(clusterID: clusterID, memberID: memberID),
+        options: LogOptions(
+          absence: found.appliedIndex == 0 ? .create : .refuse, saltSeed: saltSeed,
+          durableIndex: found.appliedIndex, firstIndexNeeded: firstNeeded))
+    }
+    if recovered.lastIndex < found.appliedIndex {
+      throw .storeAheadOfLog(appliedIndex: found.appliedIndex, lastIndex: recovered.lastIndex)
+    }
+    let (applier, committer) = try orStop { () throws(StoreError) in
+      (try store.makeApplier(), try store.makeCommitter())
+    }
+    let confState = try decodeConfState(found.confState)
+    let replica: ReplicaMachine
+    if found.appliedIndex == 0 && recovered.lastIndex == 0 && recovered.hardState.term == 0 {
+      replica = ReplicaMachine(configuration: options.replica, bootstrapping: initialMembers)
+    } else {
+      let view = try orStop { () throws(StoreError) in try store.view() }
+      defer { view.end() }
+      let version = try orStop { () throws(StoreError) in try view.clusterVersion() }
+      replica = ReplicaMachine(
+        configuration: options.replica, recovery: try raftRecovery(found, recovered, confState),
+        clusterVersion: version)
+    }
+    let node = Node(
+      options: options, replica: replica, log: log, applier: applier, confState: confState, now: now)
+    return OpenedNode(
+      node: node, store: store, committer: committer,
+      recovery: NodeRecovery(
+        store: found, isNewLog: recovered.isNew, wasClean: recovered.wasClean,
+        lastIndex: recovered.lastIndex, tailCut: recovered.tailCut))
+  }
+
+  private static func decodeConfState(_ bytes: [UInt8]?) throws(NodeError) -> ConfState {
+    guard let bytes else { return ConfState() }
+    guard let confState = try? ConfState(decoding: bytes) else { throw .unreadableConfiguration }
+    return confState
+  }
+
+  /// What Raft starts from: the store's applied state and the entries of the log. The entry before the first that
+  /// is kept supplies the term there; at index 0 there is none.
+  private static func raftRecovery(
+    _ store: StoreRecovery, _ log: RecoveredLog, _ confState: ConfState
+  ) throws(NodeError) -> RaftRecovery {
+    var entries = log.entries
+    var compacted: (index: UInt64, term: UInt64) = (0, 0)
+    if log.firstIndex > 1 || entries.isEmpty {
+      if let first = entries.first, first.index <= store.appliedIndex {
+        compacted = (first.index, first.term)
+        entries.removeFirst()
+      } else {
+        compacted = (store.appliedIndex, store.term)
+      }
+    }
+    guard entries.first.map({ $0.index == compacted.index + 1 }) ?? true else {
+      throw .gapBetweenStoreAndLog(appliedIndex: store.appliedIndex, firstIndex: log.firstIndex)
+    }
+    var hardState = log.hardState
+    // The store applied nothing that was not committed, whatever the log had recorded by then.
+    hardState.commit = max(hardState.commit, store.appliedIndex)
+    return RaftRecovery(
+      hardState: hardState, compactedIndex: compacted.index, compactedTerm: compacted.term,
+      entries: entries, confState: confState, appliedIndex: store.appliedIndex)
+  }
+}

@@ -1,0 +1,106 @@
+public import Model
+public import Replica
+public import Store
+public import WriteAheadLog
+
+/// What can happen to a `Node`.
+public enum NodeInput: Sendable {
+  case replica(ReplicaInput)
+  /// The committer made a generation durable, or deleted compacted rows.
+  case committed(CommitReport)
+}
+
+/// The one answer to a ticket.
+public enum Answer: Sendable {
+  /// The command was applied; `body` is the encoded response without its header.
+  case applied(Ticket, headerRevision: Int64, body: [UInt8])
+  case failed(Ticket, ClientError)
+  /// A read made on a view taken from now on is linearizable.
+  case readReady(Ticket)
+
+  public var ticket: Ticket {
+    switch self {
+    case .applied(let ticket, _, _), .failed(let ticket, _), .readReady(let ticket): ticket
+    }
+  }
+}
+
+/// Something the surroundings should know or do.
+public enum NodeNotice: Sendable {
+  case leadershipChanged(Leadership)
+  /// The member has told the cluster who it is: it may serve clients.
+  case published
+  /// The committer has work.
+  case commitReady
+  /// Every row that a compaction at this revision removes is gone.
+  case compactionFinished(Int64)
+  case messageRefused(from: UInt64, kind: Message.Kind)
+}
+
+/// What a `Node` wants done; reused from call to call. Everything in it may leave at once: nothing is put here that
+/// waits for a sync.
+public struct NodeOutputs: Sendable {
+  public var answers: [Answer] = []
+  public var messages: [Message] = []
+  public var notices: [NodeNotice] = []
+
+  public init() {}
+
+  public mutating func removeAll() {
+    answers.removeAll(keepingCapacity: true)
+    messages.removeAll(keepingCapacity: true)
+    notices.removeAll(keepingCapacity: true)
+  }
+}
+
+/// Why a node cannot go on; each ends the process, and a restart replays what is durable.
+public enum NodeError: Error, Sendable, CustomStringConvertible {
+  case store(StoreError)
+  case log(LogError)
+  /// A committed entry that is no message of its kind: written by a fault, not by a client.
+  case undecodableEntry(index: UInt64, reason: String)
+  /// The log ends before what the store has applied.
+  case storeAheadOfLog(appliedIndex: UInt64, lastIndex: UInt64)
+  /// The log no longer reaches back to what the store has applied.
+  case gapBetweenStoreAndLog(appliedIndex: UInt64, firstIndex: UInt64)
+  /// The store's configuration cannot be read.
+  case unreadableConfiguration
+
+  public var description: String {
+    switch self {
+    case .store(let error): error.description
+    case .log(let error): error.description
+    case .undecodableEntry(let index, let reason): "log entry \(index) cannot be decoded: \(reason)"
+    case .storeAheadOfLog(let applied, let last):
+      "the write-ahead log ends at index \(last), but the store has applied index \(applied)"
+    case .gapBetweenStoreAndLog(let applied, let first):
+      "the write-ahead log begins at index \(first), but the store has applied only index \(applied)"
+    case .unreadableConfiguration: "the cluster configuration in the store cannot be read"
+    }
+  }
+}
+
+/// What a `Node` is told once.
+public struct NodeOptions: Sendable {
+  public var replica: ReplicaConfiguration
+  /// A filling generation goes to the committer when it is this old (nanoseconds) or this large (bytes).
+  public var commitIntervalNanoseconds: UInt64
+  public var generationBytes: Int
+  /// While the committer still works on the last generation, apply stops when the filling one has this many bytes:
+  /// committed entries wait in the log, and proposals are refused when too many do.
+  public var generationBytesMax: Int
+  /// Log entries kept behind the store's durable index (--snapshot-catchup-entries).
+  public var catchUpEntries: UInt64
+
+  public init(
+    replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 100_000_000,
+    generationBytes: Int = 16 << 20, generationBytesMax: Int = 64 << 20, catchUpEntries: UInt64 = 5_000
+  ) {
+    precondition(generationBytes <= generationBytesMax)
+    self.replica = replica
+    self.commitIntervalNanoseconds = commitIntervalNanoseconds
+    self.generationBytes = generationBytes
+    self.generationBytesMax = generationBytesMax
+    self.catchUpEntries = catchUpEntries
+  }
+}
