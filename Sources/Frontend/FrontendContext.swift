@@ -1,6 +1,6 @@
 public import EtcdAPI
 public import Model
-public import Replica
+public import Node
 public import Store
 
 /// What the services of one member share. Immutable; used from every event loop.
@@ -15,7 +15,7 @@ public struct FrontendContext: Sendable {
   /// Where snapshot files are built while a client fetches them.
   public var temporaryDirectory: String
   /// Hands a batch to the member's thread and empties it.
-  public var submit: @Sendable (inout [ReplicaInput]) -> Void
+  public var submit: @Sendable (inout [NodeInput]) -> Void
   /// Runs work that may take longer than a turn of an event loop on a pool of threads.
   public var runLong: @Sendable (@escaping @Sendable () -> Void) -> Void
   /// Told of an error of the store that a read met; the client has been refused.
@@ -24,7 +24,7 @@ public struct FrontendContext: Sendable {
   public init(
     clusterID: UInt64, memberID: UInt64, store: Store, limits: RequestLimits, quotaBytes: Int64,
     gauge: MemberGauge, temporaryDirectory: String,
-    submit: @escaping @Sendable (inout [ReplicaInput]) -> Void,
+    submit: @escaping @Sendable (inout [NodeInput]) -> Void,
     runLong: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
     report: @escaping @Sendable (StoreError) -> Void
   ) {

@@ -1,6 +1,7 @@
 internal import EtcdAPI
 internal import Model
 internal import NIOCore
+public import Node
 internal import Primitives
 internal import Replica
 internal import Store
@@ -18,7 +19,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   var pending: PendingCalls
   /// Physical compactions that were applied and wait for the committer.
   private var compactions: [(revision: Int64, call: RPCCall, headerRevision: Int64, body: [UInt8])] = []
-  private var outgoing: [ReplicaInput] = []
+  private var outgoing: [NodeInput] = []
   /// One view serves the reads of a batch: it was taken after their bytes had been read.
   private var batchView: ReadView?
   private var inBatch = false
@@ -82,13 +83,14 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   // MARK: To the member's thread
 
   func propose(_ call: RPCCall, _ work: PendingWork, operation: [UInt8]) {
-    outgoing.append(.propose(Proposal(ticket: pending.add(call, work), operation: operation)))
+    outgoing.append(
+      .replica(.propose(Proposal(ticket: pending.add(call, work), operation: operation))))
     flushOutsideBatch()
   }
 
   /// Has `work` done once a read is linearizable.
   func confirmRead(_ call: RPCCall?, _ work: PendingWork) {
-    outgoing.append(.readIndex(pending.add(call, work)))
+    outgoing.append(.replica(.readIndex(pending.add(call, work))))
     flushOutsideBatch()
   }
 
@@ -103,7 +105,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   // MARK: From the member's thread
 
   /// Takes a batch of answers to tickets of this loop.
-  public func deliver(_ answers: [MemberAnswer]) {
+  public func deliver(_ answers: [Answer]) {
     for answer in answers {
       guard let waiting = pending.take(answer.ticket) else { continue }
       switch answer {

@@ -5,19 +5,6 @@ import Replica
 public import Store
 public import WriteAheadLog
 
-/// Where a member's files are.
-public struct NodePaths: Sendable {
-  /// The data file of the store.
-  public var store: String
-  /// The directory of the write-ahead log.
-  public var log: String
-
-  public init(store: String, log: String) {
-    self.store = store
-    self.log = log
-  }
-}
-
 /// What a start found, for the log lines that say so.
 public struct NodeRecovery: Sendable {
   public var store: StoreRecovery
@@ -30,36 +17,32 @@ public struct NodeRecovery: Sendable {
 /// An opened member.
 public struct OpenedNode: ~Copyable {
   public var node: Node
-  public let store: Store
   public let committer: Committer
   public let recovery: NodeRecovery
 }
 
 extension Node {
-  /// Opens or creates a member: the store's durable state, then the log behind it. The same function at the first
-  /// start, after a clean stop and after any crash.
+  /// Opens or creates a member on an opened store: the store's durable state, then the log behind it. The same
+  /// function at the first start, after a clean stop and after any crash.
   ///
   /// - Parameters:
+  ///   - store: just opened, with the identity that `options` carries.
+  ///   - logDirectory: where the segments of the write-ahead log are.
   ///   - initialMembers: the cluster at its first start; ignored later.
   ///   - now: monotonic nanoseconds.
   /// - Throws: when files are missing, foreign or corrupt, or the log does not reach the store's state: a member must
   ///   not vote with a memory that lost something.
   public static func open(
-    options: NodeOptions, storeOptions: StoreOptions, disk: any Disk, paths: NodePaths,
-    initialMembers: [Member], saltSeed: UInt32, now: UInt64
+    options: NodeOptions, store: Store, disk: any Disk, logDirectory: String, initialMembers: [Member],
+    saltSeed: UInt32, now: UInt64
   ) throws(NodeError) -> OpenedNode {
     let memberID = options.replica.raft.memberID
     let clusterID = options.replica.clusterID
-    let store = try orStop { () throws(StoreError) in
-      try Store.open(
-        path: paths.store, options: storeOptions,
-        identity: StoreIdentity(clusterID: clusterID, memberID: memberID))
-    }
     let found = store.recovery
     let firstNeeded = found.appliedIndex - min(found.appliedIndex, options.catchUpEntries)
     let (log, recovered) = try orStop { () throws(LogError) in
       try WriteAheadLog.open(
-        disk: disk, directory: paths.log,
+        disk: disk, directory: logDirectory,
         identity: LogIdentity(clusterID: clusterID, memberID: memberID),
         options: LogOptions(
           absence: found.appliedIndex == 0 ? .create : .refuse, saltSeed: saltSeed,
@@ -86,7 +69,7 @@ extension Node {
     let node = Node(
       options: options, replica: replica, log: log, applier: applier, confState: confState, now: now)
     return OpenedNode(
-      node: node, store: store, committer: committer,
+      node: node, committer: committer,
       recovery: NodeRecovery(
         store: found, isNewLog: recovered.isNew, wasClean: recovered.wasClean,
         lastIndex: recovered.lastIndex, tailCut: recovered.tailCut))

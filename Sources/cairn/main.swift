@@ -1,1 +1,5 @@
-print("cairn")
+import Foundation
+import Server
+
+ServerMain.run(
+  arguments: Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)

@@ -1,0 +1,93 @@
+internal import Frontend
+internal import Node
+internal import Replica
+internal import Synchronization
+
+/// The member's own thread: drains its inbox, takes the batch through the node, and hands the answers to the event
+/// loops. One batch costs one log sync, whatever its size.
+final class CoreThread: @unchecked Sendable {
+  // Sendable by proof: everything that is not itself Sendable is used by the thread alone once it runs.
+  let inbox: Inbox<NodeInput>
+  private var node: Node
+  private let tickNanoseconds: UInt64
+  private let gauge: MemberGauge
+  private let fronts: FrontendGroup
+  private let committer: CommitterThread
+  private let notice: @Sendable (NodeNotice) -> Void
+  private let fail: @Sendable (NodeError) -> Void
+
+  /// Ticks made up for after a pause; more would only let time-outs pile up.
+  private static let ticksMax = 20
+
+  init(
+    node: consuming Node, inbox: Inbox<NodeInput>, tickMilliseconds: Int, gauge: MemberGauge, fronts: FrontendGroup,
+    committer: CommitterThread, notice: @escaping @Sendable (NodeNotice) -> Void,
+    fail: @escaping @Sendable (NodeError) -> Void
+  ) {
+    self.node = node
+    self.inbox = inbox
+    self.tickNanoseconds = UInt64(tickMilliseconds) * 1_000_000
+    self.gauge = gauge
+    self.fronts = fronts
+    self.committer = committer
+    self.notice = notice
+    self.fail = fail
+  }
+
+  func start() -> OSThread {
+    OSThread(name: "cairn-core") { self.run() }
+  }
+
+  private func run() {
+    var batch: [NodeInput] = []
+    var outputs = NodeOutputs()
+    do throws(NodeError) {
+      var nextTick = monotonicNanoseconds() + tickNanoseconds
+      repeat {
+        let now = monotonicNanoseconds()
+        var ticks = 0
+        while now >= nextTick {
+          if ticks < Self.ticksMax { batch.append(.replica(.tick)) }
+          ticks += 1
+          nextTick += tickNanoseconds
+        }
+        try node.process(batch, now: now, &outputs)
+        publish()
+        dispatch(&outputs)
+        batch.removeAll(keepingCapacity: true)
+      } while inbox.drain(into: &batch, until: min(nextTick, node.nextFreeze))
+      try stop(&outputs)
+    } catch {
+      fail(error)
+    }
+  }
+
+  private func publish() {
+    let leadership = node.leadership
+    gauge.raftTerm.store(leadership.term, ordering: .relaxed)
+    gauge.leader.store(leadership.leader, ordering: .relaxed)
+    gauge.lastIndex.store(node.lastIndex, ordering: .relaxed)
+    gauge.appliedIndex.store(node.appliedIndex, ordering: .relaxed)
+  }
+
+  private func dispatch(_ outputs: inout NodeOutputs) {
+    for notice in outputs.notices {
+      switch notice {
+      case .commitReady: committer.wake()
+      case .compactionFinished(let revision):
+        gauge.finishedCompactRevision.store(revision, ordering: .releasing)
+        fronts.compactionFinished(revision)
+      case .leadershipChanged, .published, .messageRefused: self.notice(notice)
+      }
+    }
+    fronts.deliver(outputs.answers)
+    outputs.removeAll()
+  }
+
+  /// Refuses what still waits, hands everything applied to the committer, and closes the log.
+  private func stop(_ outputs: inout NodeOutputs) throws(NodeError) {
+    try node.stop(&outputs)
+    dispatch(&outputs)
+    if try node.freeze() { committer.wake() }
+  }
+}

@@ -1,0 +1,37 @@
+internal import Node
+internal import Synchronization
+
+/// Waits until a member has told its cluster who it is, and logs what happens to its leadership.
+final class Ready: Sendable {
+  private let isPublished = Atomic<Bool>(false)
+  private let wakes = Inbox<Void>()
+
+  /// From the core thread.
+  func take(_ notice: NodeNotice, _ logger: Logger) {
+    switch notice {
+    case .published:
+      isPublished.store(true, ordering: .releasing)
+      wakes.push(())
+    case .leadershipChanged(let leadership):
+      logger.info(
+        leadership.leader == 0 ? "lost leader" : "raft leader",
+        [
+          "term": .integer(Int64(clamping: leadership.term)),
+          "leader": .text(ClusterIdentity.hexadecimal(leadership.leader)),
+        ])
+    case .messageRefused(let from, let kind):
+      logger.warn(
+        "refused a peer's message",
+        ["from": .text(ClusterIdentity.hexadecimal(from)), "kind": .text("\(kind)")])
+    case .commitReady, .compactionFinished: break
+    }
+  }
+
+  func wait() {
+    var batch: [Void] = []
+    while !isPublished.load(ordering: .acquiring) {
+      _ = wakes.drain(into: &batch, until: monotonicNanoseconds() + 1_000_000_000)
+      batch.removeAll()
+    }
+  }
+}

@@ -1,0 +1,243 @@
+internal import Disk
+internal import EtcdAPI
+internal import Frontend
+internal import Glibc
+internal import Model
+internal import NIOCore
+internal import NIOPosix
+internal import Node
+internal import Raft
+internal import Replica
+internal import Store
+internal import Synchronization
+internal import Wire
+
+/// One member in production: the composition of files, node, threads, event loops and listeners.
+///
+/// Starts in the order in which things depend on each other, and stops in the reverse one: listeners drain, the core
+/// thread refuses what waits and closes the log, the committer writes what was applied.
+final class RunningMember {
+  private let configuration: ServerConfiguration
+  private let logger: Logger
+  private let directory: DataDirectory
+  private let gauge: MemberGauge
+  private let core: CoreThread
+  private let committer: CommitterThread
+  private let group: MultiThreadedEventLoopGroup
+  private let pool: NIOThreadPool
+  private let server: WireServer
+  private var threads: [OSThread] = []
+
+  private init(
+    configuration: ServerConfiguration, logger: Logger, directory: DataDirectory, gauge: MemberGauge,
+    core: CoreThread, committer: CommitterThread, group: MultiThreadedEventLoopGroup, pool: NIOThreadPool,
+    server: WireServer
+  ) {
+    self.configuration = configuration
+    self.logger = logger
+    self.directory = directory
+    self.gauge = gauge
+    self.core = core
+    self.committer = committer
+    self.group = group
+    self.pool = pool
+    self.server = server
+  }
+
+  /// Threads for ranges and other work longer than a turn of an event loop.
+  private static let poolThreads = 2
+  /// etcd lets open requests finish for as long as one may take.
+  private static let drainSeconds: Int64 = 7
+
+  /// Opens the member's files and starts its threads; it serves nobody yet.
+  static func open(_ configuration: ServerConfiguration, _ logger: Logger) throws -> RunningMember {
+    let disk = PosixDisk()
+    let directory = try DataDirectory.open(
+      configuration.dataDirectory, walPath: configuration.walDirectory, disk: disk)
+    for warning in directory.warnings { logger.log(warning) }
+    let (store, members) = try openStore(configuration, directory, disk)
+    let options = nodeOptions(configuration, identity: store.recovery.identity)
+    let opened = try Node.open(
+      options: options, store: store, disk: disk, logDirectory: directory.walPath,
+      initialMembers: members, saltSeed: UInt32.random(in: .min ... .max), now: monotonicNanoseconds())
+    logRecovery(opened.recovery, logger)
+    return try start(configuration, logger, directory, store, opened)
+  }
+
+  /// The store with the identity it has, or at the first start the one computed from the flags.
+  private static func openStore(
+    _ configuration: ServerConfiguration, _ directory: DataDirectory, _ disk: PosixDisk
+  ) throws -> (Store, [Member]) {
+    var options = StoreOptions()
+    options.generationMemoryBytesMax = 64 << 20
+    if try disk.exists(directory.storePath) {
+      let store = try Store.open(path: directory.storePath, options: options, identity: nil)
+      // A crash may have come between the store's creation and the first entry of the log.
+      if store.recovery.appliedIndex > 0 { return (store, []) }
+      let members = try initialMembers(configuration)
+      return (store, members)
+    }
+    let members = try initialMembers(configuration)
+    guard let own = members.first(where: { $0.name == configuration.name }) else {
+      throw ConfigurationError.invalid("the initial cluster does not name this member")
+    }
+    let identity = StoreIdentity(
+      clusterID: ClusterIdentity.clusterID(memberIDs: members.map(\.id)), memberID: own.id)
+    return (try Store.open(path: directory.storePath, options: options, identity: identity), members)
+  }
+
+  private static func initialMembers(_ configuration: ServerConfiguration) throws -> [Member] {
+    try configuration.bootstrapMembers().map { member in
+      let urls = member.peerURLs.map(\.description)
+      let id = ClusterIdentity.memberID(peerURLs: urls, clusterToken: configuration.initialClusterToken)
+      return Member(id: id, peerURLs: urls, name: member.name)
+    }
+  }
+
+  private static func nodeOptions(
+    _ configuration: ServerConfiguration, identity: StoreIdentity
+  ) -> NodeOptions {
+    let tick = Int(configuration.heartbeatMilliseconds)
+    var limits = ReplicaLimits()
+    limits.requestBytes = Int(clamping: configuration.maxRequestBytes)
+    var raftLimits = RaftLimits()
+    raftLimits.catchUpEntries = Int(clamping: configuration.snapshotCatchUpEntries)
+    let raft = RaftConfiguration(
+      memberID: identity.memberID, electionTicks: Int(configuration.electionMilliseconds) / tick,
+      seed: UInt64.random(in: .min ... .max), limits: raftLimits)
+    let replica = ReplicaConfiguration(
+      raft: raft, clusterID: identity.clusterID, tickMilliseconds: tick,
+      startMilliseconds: LogTimestamp.now().milliseconds, name: configuration.name,
+      clientURLs: (configuration.advertiseClientURLs ?? []).map(\.description),
+      clusterVersion: FrontendContext.clusterVersion, limits: limits)
+    return NodeOptions(
+      replica: replica,
+      commitIntervalNanoseconds: UInt64(clamping: configuration.effectiveBatchInterval.nanoseconds),
+      catchUpEntries: configuration.snapshotCatchUpEntries)
+  }
+
+  private static func logRecovery(_ recovery: NodeRecovery, _ logger: Logger) {
+    if let cut = recovery.tailCut {
+      logger.warn(
+        "cut the unsynced end of the write-ahead log",
+        ["file": .text(cut.file), "offset": .integer(Int64(cut.offset)), "bytes": .integer(Int64(cut.bytes))])
+    }
+    logger.info(
+      "opened member",
+      [
+        "cluster-id": .text(ClusterIdentity.hexadecimal(recovery.store.identity.clusterID)),
+        "local-member-id": .text(ClusterIdentity.hexadecimal(recovery.store.identity.memberID)),
+        "applied-index": .integer(Int64(clamping: recovery.store.appliedIndex)),
+        "last-index": .integer(Int64(clamping: recovery.lastIndex)),
+        "current-revision": .integer(recovery.store.revision), "clean-shutdown": .boolean(recovery.wasClean),
+      ])
+  }
+
+  private static func start(
+    _ configuration: ServerConfiguration, _ logger: Logger, _ directory: DataDirectory, _ store: Store,
+    _ opened: consuming OpenedNode
+  ) throws -> RunningMember {
+    let identity = store.recovery.identity
+    let finished = store.recovery.finishedCompactRevision
+    let gauge = MemberGauge()
+    gauge.finishedCompactRevision.store(finished, ordering: .releasing)
+    let pool = NIOThreadPool(numberOfThreads: poolThreads)
+    pool.start()
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoops)
+    let inbox = Inbox<NodeInput>()
+    let context = FrontendContext(
+      clusterID: identity.clusterID, memberID: identity.memberID, store: store,
+      limits: RequestLimits(
+        maxTransactionOperations: Int(clamping: configuration.maxTransactionOperations),
+        maxRequestBytes: Int(clamping: configuration.maxRequestBytes)),
+      quotaBytes: configuration.effectiveQuotaBytes ?? 0, gauge: gauge,
+      temporaryDirectory: directory.snapshotPath,
+      submit: { inbox.push(&$0) },
+      runLong: { work in
+        pool.submit { state in if state == .active { work() } }
+      },
+      report: { logger.error("the store cannot be read", ["error": .text($0.description)]) })
+    let fronts = FrontendGroup(context: context)
+    let committer = CommitterThread(
+      opened.committer, report: { inbox.push(.committed($0)) },
+      fail: { stopProcess(logger, "the store cannot be written", $0.description) })
+    let ready = Ready()
+    let core = CoreThread(
+      node: opened.node, inbox: inbox, tickMilliseconds: Int(configuration.heartbeatMilliseconds),
+      gauge: gauge, fronts: fronts, committer: committer, notice: { ready.take($0, logger) },
+      fail: { stopProcess(logger, "the member cannot go on", $0.description) })
+    let server = try WireServer.make(
+      group: group,
+      configuration: WireServer.Configuration(
+        options: serverOptions(configuration), methods: MethodTable(methods),
+        http1: HTTPEndpoints(gauge: gauge, probe: { fronts.probe($0) }),
+        makeHandler: { fronts.makeFront($0) })
+    ).wait()
+    let member = RunningMember(
+      configuration: configuration, logger: logger, directory: directory, gauge: gauge, core: core,
+      committer: committer, group: group, pool: pool, server: server)
+    member.threads = [committer.start(), core.start()]
+    ready.wait()
+    return member
+  }
+
+  /// One event loop: on few cores a hop less is worth more than a second loop, and the core thread has a core of
+  /// its own.
+  private static let eventLoops = max(1, System.coreCount / 2)
+
+  private static let methods = FrontendContext.methods.map { method in
+    let kind: RPCMethod.Kind =
+      switch method.kind {
+      case .unary: .unary
+      case .serverStream: .serverStream
+      case .bidirectional: .bidirectional
+      }
+    return RPCMethod(method.path, kind)
+  }
+
+  private static func serverOptions(_ configuration: ServerConfiguration) -> ServerOptions {
+    var options = ServerOptions()
+    // etcd's allowance for what gRPC adds to a request.
+    options.requestBytesMax = Int(clamping: configuration.maxRequestBytes) + 512 * 1024
+    options.concurrentStreamsMax = min(options.concurrentStreamsMax, configuration.maxConcurrentStreams)
+    options.keepaliveMinTime = .nanoseconds(configuration.keepaliveMinTime.nanoseconds)
+    options.keepaliveInterval = .nanoseconds(configuration.keepaliveInterval.nanoseconds)
+    options.keepaliveTimeout = .nanoseconds(configuration.keepaliveTimeout.nanoseconds)
+    return options
+  }
+
+  /// Binds the client listeners; from then on clients are served.
+  func serve() throws {
+    for url in configuration.listenClientURLs {
+      let host = url.host == "localhost" ? "127.0.0.1" : url.host
+      guard let port = url.port.flatMap({ Int($0) }) else {
+        throw ConfigurationError.invalid("no port in \(url)")
+      }
+      let address = try server.listen(host: host, port: port).wait()
+      logger.info(
+        "serving client traffic insecurely; this is strongly discouraged!",
+        ["traffic": "grpc+http", "address": .text(address.map { "\($0)" } ?? url.description)])
+    }
+    logger.info("ready to serve client requests")
+  }
+
+  /// Stops in order; returns when everything is on disk and every thread has ended.
+  func stop() throws {
+    gauge.isStopping.store(true, ordering: .relaxed)
+    try server.shutDown(grace: .seconds(Self.drainSeconds)).wait()
+    core.inbox.close()
+    threads[1].join()
+    committer.close()
+    threads[0].join()
+    try group.syncShutdownGracefully()
+    try pool.syncShutdownGracefully()
+    directory.close()
+  }
+}
+
+/// Ends the process after an error that must not be survived: nothing more is acknowledged, and the next start
+/// replays what is durable.
+private func stopProcess(_ logger: Logger, _ message: String, _ error: String) {
+  logger.fatal(message, ["error": .text(error)])
+  _exit(1)
+}
