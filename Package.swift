@@ -84,7 +84,7 @@ let edge: [Target] = [
   .target(
     name: "Frontend",
     dependencies: [
-      "Wire", "EtcdAPI", "Node", "Store", "Model", "Primitives",
+      "Wire", "EtcdAPI", "Node", "Store", "Replica", "Raft", "Model", "Primitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "SwiftProtobuf", package: "swift-protobuf"),
     ],
@@ -92,7 +92,8 @@ let edge: [Target] = [
   .target(
     name: "Server",
     dependencies: [
-      "Frontend", "Wire", "Node", "Store", "WriteAheadLog", "Disk", "Replica", "Model", "Primitives",
+      "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Disk", "Replica", "Raft", "Model",
+      "Primitives", "CPrimitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "Crypto", package: "swift-crypto"),

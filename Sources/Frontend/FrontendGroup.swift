@@ -1,8 +1,8 @@
+public import Model
 public import NIOCore
 public import Node
-public import Model
 import Replica
-public import Synchronization
+import Synchronization
 
 /// The fronts of all event loops: where answers of the member's thread find their way back.
 public final class FrontendGroup: Sendable {

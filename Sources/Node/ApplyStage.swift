@@ -4,6 +4,9 @@ import Raft
 import Replica
 import Store
 
+/// The row of `meta` that holds the configuration; `StoreRecovery.confState` brings it back.
+private let confStateKey = Array("confState".utf8)
+
 /// The apply stage: executes committed entries in order and answers who waits for them.
 struct ApplyStage {
   private var commands: CommandApplier
@@ -80,7 +83,7 @@ struct ApplyStage {
         adopted = next
         try orStop { () throws(StoreError) in
           try record(change)
-          try applier.putRow(table: .meta, key: StoreRecovery.confStateKey, value: next.encoded())
+          try applier.putRow(table: .meta, key: confStateKey, value: next.encoded())
         }
       }
     }
@@ -101,7 +104,8 @@ struct ApplyStage {
     }
   }
 
-  private func decode<Content: WireMessage>(_ type: Content.Type, _ entry: Entry) throws(NodeError) -> Content {
+  private func decode<Content: WireMessage>(_ type: Content.Type, _ entry: Entry) throws(NodeError) -> Content
+  {
     do throws(ProtoError) {
       return try Content(decoding: entry.data)
     } catch {

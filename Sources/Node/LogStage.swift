@@ -18,7 +18,7 @@ struct LogStage {
   /// The sequence that is durable now, or nil when there was nothing to write.
   mutating func flush() throws(LogError) -> UInt64? {
     guard let sequence = gathered else { return nil }
-    try log.flush()
+    _ = try log.flush()
     gathered = nil
     return sequence
   }

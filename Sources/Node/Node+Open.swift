@@ -15,6 +15,7 @@ public struct NodeRecovery: Sendable {
 }
 
 /// An opened member.
+@frozen
 public struct OpenedNode: ~Copyable {
   public var node: Node
   public let committer: Committer

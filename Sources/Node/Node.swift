@@ -1,7 +1,7 @@
-public import Model
+import Model
 public import Raft
-public import Replica
-public import Store
+import Replica
+import Store
 import WriteAheadLog
 
 /// One member: the replica, log and apply stages behind one routing switch. Synchronous and deterministic: the

@@ -1,4 +1,5 @@
 public import Model
+public import Raft
 public import Replica
 public import Store
 public import WriteAheadLog

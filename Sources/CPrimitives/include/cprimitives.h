@@ -1,5 +1,5 @@
-// The few operations Swift has no direct form for: the CRC32C instruction and
-// acquire/release access to words inside raw memory.
+// The few operations Swift has no direct form for: the CRC32C instruction,
+// acquire/release access to words inside raw memory, and the names of threads.
 #ifndef CAIRN_CPRIMITIVES_H
 #define CAIRN_CPRIMITIVES_H
 
@@ -21,5 +21,8 @@ static inline uint64_t cairn_load_acquire(const uint64_t *_Nonnull word) {
 static inline void cairn_store_release(uint64_t *_Nonnull word, uint64_t value) {
   __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
+
+/// Names the calling thread (at most 15 bytes) for tools that list threads.
+void cairn_name_thread(const char *_Nonnull name);
 
 #endif

@@ -1,5 +1,6 @@
 internal import Frontend
 internal import Node
+internal import Raft
 internal import Replica
 internal import Synchronization
 
@@ -20,7 +21,8 @@ final class CoreThread: @unchecked Sendable {
   private static let ticksMax = 20
 
   init(
-    node: consuming Node, inbox: Inbox<NodeInput>, tickMilliseconds: Int, gauge: MemberGauge, fronts: FrontendGroup,
+    node: consuming Node, inbox: Inbox<NodeInput>, tickMilliseconds: Int, gauge: MemberGauge,
+    fronts: FrontendGroup,
     committer: CommitterThread, notice: @escaping @Sendable (NodeNotice) -> Void,
     fail: @escaping @Sendable (NodeError) -> Void
   ) {

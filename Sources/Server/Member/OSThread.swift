@@ -1,3 +1,4 @@
+internal import CPrimitives
 internal import Glibc
 
 /// A thread of the operating system that runs one stage from start to end. LMDB write transactions must begin and
@@ -6,8 +7,13 @@ struct OSThread {
   private let handle: pthread_t
 
   private final class Start {
+    let name: String
     let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+
+    init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
   }
 
   /// Starts a thread; `name` (at most 15 bytes) shows in tools.
@@ -17,16 +23,17 @@ struct OSThread {
     pthread_attr_setstacksize(&attributes, stackBytes)
     defer { pthread_attr_destroy(&attributes) }
     var thread = pthread_t()
-    let start = Unmanaged.passRetained(Start(body))
+    let start = Unmanaged.passRetained(Start(name, body))
     let outcome = pthread_create(
       &thread, &attributes,
       { argument in
         guard let argument else { return nil }
-        Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().body()
+        let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+        cairn_name_thread(start.name)
+        start.body()
         return nil
       }, start.toOpaque())
     precondition(outcome == 0, "the system refused a thread at start")
-    pthread_setname_np(thread, name)
     handle = thread
   }
 

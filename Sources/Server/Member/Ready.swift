@@ -1,4 +1,5 @@
 internal import Node
+internal import Raft
 internal import Synchronization
 
 /// Waits until a member has told its cluster who it is, and logs what happens to its leadership.

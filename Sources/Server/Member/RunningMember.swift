@@ -11,6 +11,7 @@ internal import Replica
 internal import Store
 internal import Synchronization
 internal import Wire
+internal import WriteAheadLog
 
 /// One member in production: the composition of files, node, threads, event loops and listeners.
 ///
@@ -107,7 +108,7 @@ final class RunningMember {
       seed: UInt64.random(in: .min ... .max), limits: raftLimits)
     let replica = ReplicaConfiguration(
       raft: raft, clusterID: identity.clusterID, tickMilliseconds: tick,
-      startMilliseconds: LogTimestamp.now().milliseconds, name: configuration.name,
+      startMilliseconds: UInt64(clamping: LogTimestamp.now().milliseconds), name: configuration.name,
       clientURLs: (configuration.advertiseClientURLs ?? []).map(\.description),
       clusterVersion: FrontendContext.clusterVersion, limits: limits)
     return NodeOptions(
@@ -192,7 +193,7 @@ final class RunningMember {
       case .serverStream: .serverStream
       case .bidirectional: .bidirectional
       }
-    return RPCMethod(method.path, kind)
+    return RPCMethod("\(method.path)", kind)
   }
 
   private static func serverOptions(_ configuration: ServerConfiguration) -> ServerOptions {

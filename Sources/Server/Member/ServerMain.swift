@@ -1,4 +1,4 @@
-public import Glibc
+internal import Glibc
 
 /// The `cairn` command: from its arguments to its end.
 public enum ServerMain {
