@@ -23,6 +23,11 @@ struct ApplyStage {
   var applier: Applier { commands.applier }
   var hasWork: Bool { !waiting.isEmpty }
 
+  /// Whether the committer still has the last generation.
+  func isCommitting() throws(NodeError) -> Bool {
+    try orStop { () throws(StoreError) in try applier.isCommitting }
+  }
+
   mutating func add(_ batch: ApplyBatch) { waiting.append(batch) }
 
   /// Executes what waits while the filling generation is below `generationBytesMax` or can be handed over.
@@ -35,7 +40,7 @@ struct ApplyStage {
     var applied: UInt64?
     while let batch = waiting.first {
       while position < batch.entries.count {
-        if applier.fillingBytes >= generationBytesMax && applier.isCommitting { break }
+        if applier.fillingBytes >= generationBytesMax, try isCommitting() { break }
         let entry = batch.entries[position]
         if let state = try execute(entry, batch.tickets[position], &answers) { changed = state }
         applied = entry.index

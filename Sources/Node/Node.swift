@@ -50,6 +50,7 @@ public struct Node: ~Copyable {
       switch input {
       case .replica(let input): replica.handle(input, &effects)
       case .committed(let report): try committed(report, &outputs)
+      case .logPrepared(let prepared): adopt(prepared, &outputs)
       }
     }
     repeat {
@@ -59,6 +60,7 @@ public struct Node: ~Copyable {
       try applyCommitted(&outputs)
     } while !effects.isEmpty
     try freezeIfDue(now: now, &outputs)
+    if let preparation = log.log.nextPreparation() { outputs.notices.append(.prepareLog(preparation)) }
   }
 
   /// Carries out the effects gathered so far.
@@ -101,7 +103,8 @@ public struct Node: ~Copyable {
 
   private mutating func freezeIfDue(now: UInt64, _ outputs: inout NodeOutputs) throws(NodeError) {
     let applier = apply.applier
-    guard now >= nextFreeze || applier.fillingBytes >= options.generationBytes, !applier.isCommitting
+    guard now >= nextFreeze || applier.fillingBytes >= options.generationBytes,
+      try !apply.isCommitting()
     else { return }
     lastFreeze = now
     if try orStop({ () throws(StoreError) in try applier.freeze() }) {
@@ -115,6 +118,14 @@ public struct Node: ~Copyable {
     if let revision = report.compactionFinished { outputs.notices.append(.compactionFinished(revision)) }
     let kept = min(report.appliedIndex, options.catchUpEntries)
     try orStop { () throws(LogError) in try log.log.purge(below: report.appliedIndex - kept) }
+  }
+
+  private mutating func adopt(_ prepared: PreparedSegments, _ outputs: inout NodeOutputs) {
+    do throws(LogError) {
+      try log.log.adopt(prepared)
+    } catch {
+      outputs.notices.append(.logPreparationFailed(error))
+    }
   }
 
   // MARK: The end

@@ -9,6 +9,8 @@ public enum NodeInput: Sendable {
   case replica(ReplicaInput)
   /// The committer made a generation durable, or deleted compacted rows.
   case committed(CommitReport)
+  /// A `NodeNotice.prepareLog` was carried out.
+  case logPrepared(PreparedSegments)
 }
 
 /// The one answer to a ticket.
@@ -33,6 +35,10 @@ public enum NodeNotice: Sendable {
   case published
   /// The committer has work.
   case commitReady
+  /// Slow file work of the log, to be run beside the core thread and handed back as `logPrepared`.
+  case prepareLog(SegmentPreparation)
+  /// That work met an error; the log goes on without its result and asks again.
+  case logPreparationFailed(LogError)
   /// Every row that a compaction at this revision removes is gone.
   case compactionFinished(Int64)
   case messageRefused(from: UInt64, kind: Message.Kind)

@@ -34,14 +34,14 @@ final class CommitterThread: @unchecked Sendable {
     do throws(StoreError) {
       // Compaction that the last process left unfinished goes on at once.
       repeat {
-        while committer.hasWork {
+        while try committer.hasWork {
           guard let report = try committer.commitNext() else { break }
           self.report(report)
         }
         isOpen = wakes.drain(into: &batch, until: .max)
         batch.removeAll(keepingCapacity: true)
       } while isOpen
-      while committer.hasWork, try committer.commitNext() != nil {}
+      while try committer.hasWork, try committer.commitNext() != nil {}
     } catch {
       fail(error)
     }

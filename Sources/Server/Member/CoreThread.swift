@@ -3,6 +3,7 @@ internal import Node
 internal import Raft
 internal import Replica
 internal import Synchronization
+internal import WriteAheadLog
 
 /// The member's own thread: drains its inbox, takes the batch through the node, and hands the answers to the event
 /// loops. One batch costs one log sync, whatever its size.
@@ -14,6 +15,8 @@ final class CoreThread: @unchecked Sendable {
   private let gauge: MemberGauge
   private let fronts: FrontendGroup
   private let committer: CommitterThread
+  /// Runs slow file work on another thread.
+  private let runBeside: @Sendable (@escaping @Sendable () -> Void) -> Void
   private let notice: @Sendable (NodeNotice) -> Void
   private let fail: @Sendable (NodeError) -> Void
 
@@ -23,7 +26,8 @@ final class CoreThread: @unchecked Sendable {
   init(
     node: consuming Node, inbox: Inbox<NodeInput>, tickMilliseconds: Int, gauge: MemberGauge,
     fronts: FrontendGroup,
-    committer: CommitterThread, notice: @escaping @Sendable (NodeNotice) -> Void,
+    committer: CommitterThread, runBeside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
+    notice: @escaping @Sendable (NodeNotice) -> Void,
     fail: @escaping @Sendable (NodeError) -> Void
   ) {
     self.node = node
@@ -32,6 +36,7 @@ final class CoreThread: @unchecked Sendable {
     self.gauge = gauge
     self.fronts = fronts
     self.committer = committer
+    self.runBeside = runBeside
     self.notice = notice
     self.fail = fail
   }
@@ -79,7 +84,10 @@ final class CoreThread: @unchecked Sendable {
       case .compactionFinished(let revision):
         gauge.finishedCompactRevision.store(revision, ordering: .releasing)
         fronts.compactionFinished(revision)
-      case .leadershipChanged, .published, .messageRefused: self.notice(notice)
+      case .prepareLog(let preparation):
+        let inbox = self.inbox
+        runBeside { inbox.push(.logPrepared(preparation.run())) }
+      case .leadershipChanged, .published, .messageRefused, .logPreparationFailed: self.notice(notice)
       }
     }
     fronts.deliver(outputs.answers)

@@ -1,6 +1,7 @@
 internal import Node
 internal import Raft
 internal import Synchronization
+internal import WriteAheadLog
 
 /// Waits until a member has told its cluster who it is, and logs what happens to its leadership.
 final class Ready: Sendable {
@@ -24,7 +25,10 @@ final class Ready: Sendable {
       logger.warn(
         "refused a peer's message",
         ["from": .text(ClusterIdentity.hexadecimal(from)), "kind": .text("\(kind)")])
-    case .commitReady, .compactionFinished: break
+    case .logPreparationFailed(let error):
+      logger.warn(
+        "the next segment of the write-ahead log cannot be prepared", ["error": .text(error.description)])
+    case .commitReady, .compactionFinished, .prepareLog: break
     }
   }
 

@@ -146,6 +146,9 @@ final class RunningMember {
     pool.start()
     let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoops)
     let inbox = Inbox<NodeInput>()
+    let runOnPool: @Sendable (@escaping @Sendable () -> Void) -> Void = { work in
+      pool.submit { state in if state == .active { work() } }
+    }
     let context = FrontendContext(
       clusterID: identity.clusterID, memberID: identity.memberID, store: store,
       limits: RequestLimits(
@@ -154,9 +157,7 @@ final class RunningMember {
       quotaBytes: configuration.effectiveQuotaBytes ?? 0, gauge: gauge,
       temporaryDirectory: directory.snapshotPath,
       submit: { inbox.push(&$0) },
-      runLong: { work in
-        pool.submit { state in if state == .active { work() } }
-      },
+      runLong: runOnPool,
       report: { logger.error("the store cannot be read", ["error": .text($0.description)]) })
     let fronts = FrontendGroup(context: context)
     let committer = CommitterThread(
@@ -165,7 +166,8 @@ final class RunningMember {
     let ready = Ready()
     let core = CoreThread(
       node: opened.node, inbox: inbox, tickMilliseconds: Int(configuration.heartbeatMilliseconds),
-      gauge: gauge, fronts: fronts, committer: committer, notice: { ready.take($0, logger) },
+      gauge: gauge, fronts: fronts, committer: committer, runBeside: runOnPool,
+      notice: { ready.take($0, logger) },
       fail: { stopProcess(logger, "the member cannot go on", $0.description) })
     let server = try WireServer.make(
       group: group,
