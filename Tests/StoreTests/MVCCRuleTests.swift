@@ -78,7 +78,7 @@ struct MVCCRuleTests {
         #expect(try hashes(harness, model) == scheduled, "compaction at \(revision), step \(steps)")
         steps += 1
       }
-      #expect(steps > 3, "compaction in one step: nothing was tested")
+      #expect(steps >= 2, "compaction in one step: nothing was tested")
     }
   }
 
