@@ -44,18 +44,28 @@ import Testing
     }
   }
 
-  @Test func `a second user is refused, of the log's own directory too`() throws {
+  @Test func `a second user is refused`() throws {
     try withTemporaryPath { path in
-      let first = try DataDirectory.open("\(path)/a", walPath: "\(path)/wal", disk: PosixDisk())
-      #expect(try mode("\(path)/wal") == 0o700)
+      let first = try DataDirectory.open("\(path)/a", walPath: nil, disk: PosixDisk())
       #expect(throws: DataDirectoryError.inUse("\(path)/a/member")) {
-        try DataDirectory.open("\(path)/a", walPath: "\(path)/wal", disk: PosixDisk())
-      }
-      #expect(throws: DataDirectoryError.inUse("\(path)/wal")) {
-        try DataDirectory.open("\(path)/b", walPath: "\(path)/wal", disk: PosixDisk())
+        try DataDirectory.open("\(path)/a", walPath: nil, disk: PosixDisk())
       }
       first.close()
+      try DataDirectory.open("\(path)/a", walPath: nil, disk: PosixDisk()).close()
+    }
+  }
+
+  @Test func `a directory for the log is private, and must not hold another's log`() throws {
+    try withTemporaryPath { path in
+      let first = try DataDirectory.open("\(path)/a", walPath: "\(path)/wal", disk: PosixDisk())
+      #expect(first.walPath == "\(path)/wal")
+      #expect(try mode("\(path)/wal") == 0o700)
+      first.close()
+      try write("x", "\(path)/wal/0000000000000001-0000000000000001.wal")
       try DataDirectory.open("\(path)/a", walPath: "\(path)/wal", disk: PosixDisk()).close()
+      #expect(throws: DataDirectoryError.foreign("\(path)/wal")) {
+        try DataDirectory.open("\(path)/b", walPath: "\(path)/wal", disk: PosixDisk())
+      }
     }
   }
 

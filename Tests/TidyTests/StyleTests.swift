@@ -35,33 +35,43 @@ import Testing
     }
   }
 
+  private static let modifiers: String =
+    "public|private|internal|fileprivate|static|mutating|override|convenience|consuming|borrowing|final|nonisolated"
+
   /// Functions and initializers by the indentation of their first and last lines, which the formatter fixes.
   private static func functions(_ file: Repository.File) throws -> [(start: Int, lines: Int)] {
-    let heads = try Regex(
-      #"^ *(@\w+(\(.*\))? )*((public|private|internal|fileprivate|static|mutating|override|convenience|consuming|borrowing|final|nonisolated) )*(func \S|init[?(<]|deinit\b)"#
-    )
+    let pattern: String = #"^ *(@\w+(\(.*\))? )*((MODIFIERS) )*(func \S|init[?(<]|deinit\b)"#
+    let heads: Regex<AnyRegexOutput> = try Regex(pattern.replacing("MODIFIERS", with: modifiers))
     let lines = SwiftSource(file.text).lines
     var found: [(start: Int, lines: Int)] = []
     for (number, line) in lines.enumerated() where try heads.firstMatch(in: line) != nil {
-      let indentation = line.prefix { $0 == " " }
       // A requirement of a protocol has no body; a body on the same line needs no look.
-      guard
-        let end = lines[(number + 1)...].firstIndex(where: { candidate in
-          let inner = candidate.prefix { $0 == " " }
-          return !candidate.isEmpty && inner.count <= indentation.count
-            && !candidate.dropFirst(inner.count).hasPrefix(")")
-        }), lines[end].dropFirst(indentation.count).hasPrefix("}")
-      else { continue }
-      found.append((number + 1, end - number + 1))
+      let last = Self.end(of: number, in: lines)
+      guard last < lines.count, lines[last].dropFirst(Self.depth(line)).hasPrefix("}") else { continue }
+      found.append((start: number + 1, lines: last - number + 1))
     }
     return found
   }
 
+  /// The first line behind `start` that is indented no deeper and does not just close a parameter list.
+  private static func end(of start: Int, in lines: [String]) -> Int {
+    let limit = depth(lines[start])
+    var number = start + 1
+    while number < lines.count {
+      let line = lines[number]
+      let inner = depth(line)
+      if !line.isEmpty, inner <= limit, !line.dropFirst(inner).hasPrefix(")") { break }
+      number += 1
+    }
+    return number
+  }
+
+  private static func depth(_ line: String) -> Int { line.prefix { $0 == " " }.utf8.count }
+
   @Test func `nothing is left over from merging or for later`() throws {
-    // Put together from parts, so that this file passes its own test.
-    let marks = ["<" + "<<<<<< ", ">" + ">>>>>> ", "=" + "====== "]
-    let later = try Regex(
-      "\\b(" + ["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"].joined(separator: "|") + ")\\b")
+    // Spelled so that this file passes its own test.
+    let marks = ["<", ">", "="].map { String(repeating: $0, count: 7) + " " }
+    let later = try Regex(#"\b(TO[D]O|FIX[M]E|XX[X]|HA[C]K)\b"#)
     for file in Repository.files() where !file.path.contains("EtcdAPI/Protos/") {
       for (number, line) in file.lines.enumerated() {
         if marks.contains(where: line.hasPrefix) { Issue.record("\(file):\(number + 1): a merge marker") }

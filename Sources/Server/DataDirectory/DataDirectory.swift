@@ -25,11 +25,11 @@ public final class DataDirectory: Sendable {
   public let isNew: Bool
   /// What an operator should know, such as permissions that are too wide.
   public let warnings: [LogRecord]
-  private let locks: [any DiskLock]
+  private let lock: any DiskLock
 
   private init(
     path: String, walPath: String, generation: UInt64, isNew: Bool, warnings: [LogRecord],
-    locks: [any DiskLock]
+    lock: any DiskLock
   ) {
     self.path = path
     self.memberPath = "\(path)/member"
@@ -38,7 +38,7 @@ public final class DataDirectory: Sendable {
     self.storePath = Self.storePath(member: "\(path)/member", generation)
     self.isNew = isNew
     self.warnings = warnings
-    self.locks = locks
+    self.lock = lock
   }
 
   /// Opens or creates; refuses data of another program, of a later format, and a directory in use.
@@ -56,10 +56,8 @@ public final class DataDirectory: Sendable {
     return try result.get()
   }
 
-  /// Gives the locks back; the process must not touch the directory afterwards.
-  public func close() {
-    for lock in locks { lock.release() }
-  }
+  /// Gives the lock back; the process must not touch the directory afterwards.
+  public func close() { lock.release() }
 
   private static func storePath(member: String, _ generation: UInt64) -> String {
     "\(member)/store/\(CurrentPointer.name(generation)).mdb"
@@ -79,21 +77,18 @@ public final class DataDirectory: Sendable {
         try disk.createDirectories(directory)
       }
     }
-    var locks: [any DiskLock] = []
-    for file in ["\(member)/LOCK"] + (walPath.map { ["\($0)/LOCK"] } ?? []) {
-      do throws(DiskError) {
-        locks.append(try disk.lock(file))
-      } catch {
-        for lock in locks { lock.release() }
-        guard error.code == .locked else { throw error }
-        return .failure(.inUse(parentDirectory(of: file)))
-      }
+    let lock: any DiskLock
+    do throws(DiskError) {
+      lock = try disk.lock("\(member)/LOCK")
+    } catch {
+      guard error.code == .locked else { throw error }
+      return .failure(.inUse(member))
     }
     let found = try identify(member: member, wal: wal, disk: disk)
     let pointer: CurrentPointer
     switch found {
     case .failure(let error):
-      for lock in locks { lock.release() }
+      lock.release()
       return .failure(error)
     case .success(.some(let current)): pointer = current
     case .success(.none):
@@ -104,7 +99,7 @@ public final class DataDirectory: Sendable {
     return .success(
       DataDirectory(
         path: path, walPath: wal, generation: pointer.generation, isNew: (try? found.get()) == .some(.none),
-        warnings: warnings, locks: locks))
+        warnings: warnings, lock: lock))
   }
 
   /// The pointer of a member, or nil if there is none yet.
@@ -118,10 +113,12 @@ public final class DataDirectory: Sendable {
     }
     if try disk.exists("\(member)/snap/db") { return .failure(.etcdData(member)) }
     for directory in ["\(member)/wal", wal, "\(member)/store", "\(member)/snap"] {
-      guard try disk.exists(directory) else { continue }
-      let names = try disk.list(directory).filter { $0 != "LOCK" }
-      if names.contains(where: { $0.hasSuffix(".wal") }) { return .failure(.etcdData(directory)) }
-      if !names.isEmpty { return .failure(.foreign(directory)) }
+      // The log puts a lock file into its directory.
+      guard try disk.exists(directory), case let names = try disk.list(directory), names != ["lock"],
+        !names.isEmpty
+      else { continue }
+      let isEtcd = directory == "\(member)/wal" && names.contains { $0.hasSuffix(".wal") }
+      return .failure(isEtcd ? .etcdData(member) : .foreign(directory))
     }
     let ours: Set<String> = ["LOCK", CurrentPointer.temporaryName, "wal", "store", "snap"]
     if try disk.list(member).contains(where: { !ours.contains($0) }) { return .failure(.foreign(member)) }

@@ -16,7 +16,7 @@ public enum DataDirectoryError: Error, Equatable, Sendable, CustomStringConverti
     case .etcdData(let path):
       "\(path) holds the data of an etcd member (bbolt), which cairn does not open: take a snapshot of it with "
         + "etcdctl and start with an empty directory"
-    case .foreign(let path): "\(path) holds files that are not cairn's; nothing was touched"
+    case .foreign(let path): "\(path) holds files that are not this member's; nothing was touched"
     case .memberAndProxy(let path): "invalid datadir; both member and proxy directories exist in \(path)"
     case .unknownFormat(let path, let found, let known):
       "\(path): data format \(found) is not known to this version of cairn, which knows format \(known)"
