@@ -37,6 +37,30 @@ import Testing
     }
   }
 
+  /// A guide's drawing with a comment such as `from Sources/X.swift` above it is made of lines of that file.
+  @Test func `drawings in the guides are those beside the code`() throws {
+    let pattern = try Regex(
+      #"<!-- from (\S+) -->\n```\n((?:.*\n)*?)```"#, as: (Substring, Substring, Substring).self)
+    var drawings = 0
+    for guide in Repository.files(below: "Sources/Server/Server.docc") {
+      for match in guide.text.matches(of: pattern) {
+        drawings += 1
+        let source = try #require(Repository.file(String(match.1)), "\(guide): no file \(match.1)")
+        let sourceLines = Set(source.lines.map(Self.drawn))
+        for line in match.2.split(separator: "\n") where !sourceLines.contains(Self.drawn(line)) {
+          Issue.record("\(guide): not in \(source): \(line)")
+        }
+      }
+    }
+    #expect(drawings > 5)
+  }
+
+  /// A line without comment marks and blanks around it.
+  private static func drawn(_ line: Substring) -> String {
+    let text = line.drop { $0 == " " }.drop { $0 == "/" }
+    return text.trimmingCharacters(in: .whitespaces)
+  }
+
   @Test func `the README opens with the two commands`() throws {
     let readme = try #require(Repository.file("README.md"))
     let opening = readme.lines.prefix(25).joined(separator: "\n")

@@ -8,7 +8,7 @@ import Primitives
 ///         LOCK                            held while a process uses the directory
 ///         CURRENT                         format version and the store in use, see `CurrentPointer`
 ///         store/<generation, 16 hex>.mdb  the store; a switch (defrag, received snapshot) adds the next one
-///         wal/                            the log's segments, unless --wal-dir is given
+///         wal/                            the log's segments and lock, unless --wal-dir is given
 ///         snap/                           snapshot files being received or exported
 ///
 /// `CURRENT` is written last when a member is created and is the only thing a switch of stores changes: a crash at
