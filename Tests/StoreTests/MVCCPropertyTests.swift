@@ -1,13 +1,17 @@
+import Foundation
 import Model
 import Primitives
 import Store
 import Testing
 
 /// Random commands on the store and on the naive one, with freezes, commits, compaction steps and reopened stores
-/// between them: every body, revision and error has to be the same.
+/// between them: every body, revision and error has to be the same. CAIRN_PROPERTY_SEEDS sets how many seeds run.
 @Suite("MVCC against the naive store")
 struct MVCCPropertyTests {
-  @Test("Random commands", arguments: 0..<12)
+  private static let seeds =
+    ProcessInfo.processInfo.environment["CAIRN_PROPERTY_SEEDS"].flatMap { UInt64($0) } ?? 12
+
+  @Test("Random commands", arguments: 0..<seeds)
   func randomCommands(seed: UInt64) throws {
     var run = try PropertyRun(seed: seed)
     for step in 0..<700 { try run.step(step) }

@@ -31,8 +31,9 @@ struct KeyValueBytes {
   /// Reads a row's bytes; nil where they are no KeyValue of this form.
   init?(decoding bytes: UnsafeRawBufferPointer) {
     let empty = UnsafeRawBufferPointer(rebasing: bytes[0..<0])
-    key = empty
-    value = empty
+    // Not into `self` directly: in a failable initialiser the optimiser of Swift 6.3.1 loses assignments to
+    // properties that have a default, made in this loop (`version` read as 0).
+    var fields = KeyValueBytes(key: empty, create: 0, mod: 0, version: 0, value: empty, lease: 0)
     var offset = 0
     var last: UInt8 = 0
     while offset < bytes.count {
@@ -45,15 +46,16 @@ struct KeyValueBytes {
       case 0x0a, 0x2a:
         guard number <= UInt64(bytes.count - offset) else { return nil }
         let field = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + Int(number))])
-        if tag == 0x0a { key = field } else { value = field }
+        if tag == 0x0a { fields.key = field } else { fields.value = field }
         offset += Int(number)
-      case 0x10: create = Int64(bitPattern: number)
-      case 0x18: mod = Int64(bitPattern: number)
-      case 0x20: version = Int64(bitPattern: number)
-      case 0x30: lease = Int64(bitPattern: number)
+      case 0x10: fields.create = Int64(bitPattern: number)
+      case 0x18: fields.mod = Int64(bitPattern: number)
+      case 0x20: fields.version = Int64(bitPattern: number)
+      case 0x30: fields.lease = Int64(bitPattern: number)
       default: return nil
       }
     }
+    self = fields
   }
 
   init(
