@@ -55,6 +55,7 @@ extension SimulatedState {
     switch names[path] {
     case .file(let inode):
       if creates { throw DiskError(.create, path, .exists) }
+      try end(fault, .open, path)
       return inode
     case .directory:
       throw DiskError(creates ? .create : .open, path, creates ? .exists : .isDirectory)
@@ -71,7 +72,7 @@ extension SimulatedState {
   mutating func createDirectory(_ path: String) throws(DiskError) {
     let fault = try begin(.createDirectory, path)
     switch names[path] {
-    case .directory: return
+    case .directory: try end(fault, .createDirectory, path)
     case .file: throw DiskError(.createDirectory, path, .exists)
     case nil:
       try requireParent(of: path, .createDirectory)
