@@ -71,14 +71,19 @@ public struct RaftMachine: ~Copyable {
   }
 
   public init(configuration: RaftConfiguration, recovery: RaftRecovery) {
+    // A local first: reading a field of a half-made noncopyable value is miscompiled by 6.3.1 in release builds (it
+    // releases what it never retained).
+    let log = RaftLog(recovery: recovery)
+    precondition(
+      recovery.hardState.term >= log.lastTerm,
+      "the log holds entries of a term that the hard state does not know")
     self.configuration = configuration
     term = recovery.hardState.term
     vote = recovery.hardState.vote
     issuedTerm = term
     issuedVote = vote
     role = .follower(leader: 0)
-    log = RaftLog(recovery: recovery)
-    precondition(term >= log.lastTerm, "the log holds entries of a term that the hard state does not know")
+    self.log = log
     voters = MajorityConfiguration(recovery.confState.voters)
     random = SeededRandom(seed: configuration.seed ^ configuration.memberID)
     resetElectionTimer()
