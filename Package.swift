@@ -84,7 +84,7 @@ let edge: [Target] = [
   .target(
     name: "Frontend",
     dependencies: [
-      "Wire", "EtcdAPI", "Node", "Store", "Replica", "Raft", "Model", "Primitives",
+      "Wire", "EtcdAPI", "Node", "Store", "Snapshot", "Disk", "Replica", "Raft", "Model", "Primitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "SwiftProtobuf", package: "swift-protobuf"),
     ],

@@ -46,6 +46,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .status: status(call)
     case .hash: hash(call)
     case .hashKV: hashKV(call, message)
+    case .snapshot: snapshot(call)
     default: call.fail(ClientError(.unimplemented, "unknown method"))
     }
   }

@@ -56,6 +56,7 @@ final class RunningMember {
     let directory = try DataDirectory.open(
       configuration.dataDirectory, walPath: configuration.walDirectory, disk: disk)
     for warning in directory.warnings { logger.log(warning) }
+    try SnapshotDownloads.removeLeftovers(disk: disk, directory: directory.snapshotPath)
     let (store, members) = try openStore(configuration, directory, disk)
     let options = nodeOptions(configuration, identity: store.recovery.identity)
     let opened = try Node.open(
