@@ -37,6 +37,8 @@ public final class Applier: @unchecked Sendable {
   public var compactRevision: Int64 { boundary.compactRevision }
   /// Bytes of memory that the filling generation uses: the caller freezes by size or by time.
   public var fillingBytes: Int { filling.usedBytes }
+  /// Those of them that lie in the spill file: the part of a huge entry that must not become anonymous memory.
+  public var spilledBytes: Int { filling.spillBytes }
   /// True while a frozen generation waits for its commit: `freeze` would be refused.
   public var isCommitting: Bool {
     get throws(StoreError) { try store.current().committing != nil }

@@ -56,6 +56,7 @@ public final class Export: @unchecked Sendable {
         if visited & 255 == 0 { try checkGrowth() }
         do throws(LMDBError) { found = try cursor.next() } catch { throw StoreError(error) }
       }
+      try checkGrowth()
     }
   }
 
