@@ -2,9 +2,9 @@ internal import CLMDB
 internal import CPrimitives
 internal import Synchronization
 
-/// How an environment is opened. The flags are fixed: NOTLS (a reader belongs to whoever holds it), NORDAHEAD
-/// and NOSUBDIR, with LMDB's default full sync. The unsafe ones (NOSYNC, NOMETASYNC, WRITEMAP, NOMEMINIT) cannot
-/// be asked for.
+/// How an environment is opened. The flags are fixed: NOTLS (a reader belongs to whoever holds it),
+/// NORDAHEAD and NOSUBDIR, with LMDB's default full sync. The unsafe ones (NOSYNC, NOMETASYNC, WRITEMAP,
+/// NOMEMINIT) cannot be asked for.
 public struct EnvironmentOptions: Hashable, Sendable {
   /// Address space reserved for the map; the file cannot outgrow it. It is never resized: that would move
   /// the map under live readers.
@@ -38,8 +38,8 @@ public struct EnvironmentStatistics: Hashable, Sendable {
   public var lastTransactionID: UInt64
 }
 
-/// One LMDB file. At most one environment per file exists in a process: LMDB's locks are the process's own, so
-/// a second one would corrupt the file, and opening it is refused.
+/// One LMDB file. At most one environment per file exists in a process: LMDB's locks are the process's own,
+/// so a second one would corrupt the file, and opening it is refused.
 ///
 /// Any thread may begin read transactions; write transactions are for one thread at a time. The environment
 /// closes when the last reference goes; transactions hold one.
@@ -151,8 +151,8 @@ public final class Environment: Sendable {
     return length
   }
 
-  /// Allocates disk space so that the file is at least `bytes` long; what it holds stays. False where the file
-  /// system cannot allocate ahead.
+  /// Allocates disk space so that the file is at least `bytes` long; what it holds stays. False where the
+  /// file system cannot allocate ahead.
   public func allocate(bytes: Int64) throws(LMDBError) -> Bool {
     let status = cairn_file_allocate(descriptor, bytes)
     if status == LMDBError.notSupportedCode { return false }

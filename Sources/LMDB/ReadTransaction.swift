@@ -47,8 +47,8 @@ final class Reader: @unchecked Sendable {
   }
 }
 
-/// A consistent view of the environment; one thread at a time, any thread. Bytes it returns lie in the map and
-/// are valid until it is reset, renewed or gone.
+/// A consistent view of the environment; one thread at a time, any thread. Bytes it returns lie in the map
+/// and are valid until it is reset, renewed or gone.
 public struct ReadTransaction: ~Copyable {
   @usableFromInline let environment: Environment
   @usableFromInline let reader: Reader

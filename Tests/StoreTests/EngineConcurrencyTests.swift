@@ -8,8 +8,8 @@ import Testing
 struct EngineConcurrencyTests {
   private static let pairs = 40
 
-  /// Each entry writes two keys of a pair alike, and counts in `total`. Whatever instant a view shows, the pairs
-  /// agree, each is there once, and the history up to it has no gap.
+  /// Each entry writes two keys of a pair alike, and counts in `total`. Whatever instant a view shows, the
+  /// pairs agree, each is there once, and the history up to it has no gap.
   private final class Run: Sendable {
     let store: Store
     let isDone = Atomic<Bool>(false)

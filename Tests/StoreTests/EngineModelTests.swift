@@ -4,8 +4,9 @@ import Primitives
 import Store
 import Testing
 
-/// Random lives of a store against the naive form: puts, deletes, several changes of a key in one entry, other
-/// tables, compactions, freezes, commits in single steps, crashes with replay, and views that stay open meanwhile.
+/// Random lives of a store against the naive form: puts, deletes, several changes of a key in one entry,
+/// other tables, compactions, freezes, commits in single steps, crashes with replay, and views that stay
+/// open meanwhile.
 struct EngineModelTests {
   #if DEBUG
     static let seeds: Range<UInt64> = 0..<6

@@ -5,8 +5,8 @@ import Testing
 
 /// What reads cost: pointers that are followed only where they must be.
 struct EngineReadTests {
-  /// Skew-binary jumps: the walk to any revision of a key with many versions is logarithmic, whether they came in
-  /// one generation or in many.
+  /// Skew-binary jumps: the walk to any revision of a key with many versions is logarithmic, whether they
+  /// came in one generation or in many.
   @Test(arguments: [1, 7, 1000])
   func walksAreLogarithmic(entriesPerCommit: Int) throws {
     let fixture = try EngineFixture(try EngineDirectory())

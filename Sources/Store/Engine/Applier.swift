@@ -3,9 +3,9 @@ internal import Model
 
 /// The owner of the newest state: executes entries in memory, exactly one, used by one thread at a time.
 ///
-/// Reads see every change made so far, published or not. Rows they return are valid until the entry is finished.
-/// Changes name their revision; the caller counts revisions (main one above `revision` for an entry that
-/// changes keys, sub from 0 in execution order). An error from any change poisons the store.
+/// Reads see every change made so far, published or not. Rows they return are valid until the entry is
+/// finished. Changes name their revision; the caller counts revisions (main one above `revision` for an
+/// entry that changes keys, sub from 0 in execution order). An error from any change poisons the store.
 public final class Applier: @unchecked Sendable {
   private let store: Store
   /// Reads with no bound above: this thread's own changes are visible.
@@ -37,7 +37,8 @@ public final class Applier: @unchecked Sendable {
   public var compactRevision: Int64 { boundary.compactRevision }
   /// Bytes of memory that the filling generation uses: the caller freezes by size or by time.
   public var fillingBytes: Int { filling.usedBytes }
-  /// Those of them that lie in the spill file: the part of a huge entry that must not become anonymous memory.
+  /// Those of them that lie in the spill file: the part of a huge entry that must not become anonymous
+  /// memory.
   public var spilledBytes: Int { filling.spillBytes }
   /// True while a frozen generation waits for its commit: `freeze` would be refused.
   public var isCommitting: Bool {
@@ -84,8 +85,8 @@ public final class Applier: @unchecked Sendable {
 
   // MARK: changes
 
-  /// Writes a new version of a key: version and create revision follow from its latest row. Returns the new row's
-  /// facts.
+  /// Writes a new version of a key: version and create revision follow from its latest row. Returns the new
+  /// row's facts.
   @discardableResult
   public func put(
     key: [UInt8], value: [UInt8], lease: Int64, main: Int64, sub: Int64
@@ -127,8 +128,8 @@ public final class Applier: @unchecked Sendable {
     try changeRow(table, key, nil)
   }
 
-  /// Accepts a compaction; rows are deleted later, by the committer. `revision` must be above the last one's and
-  /// at most the current revision.
+  /// Accepts a compaction; rows are deleted later, by the committer. `revision` must be above the last
+  /// one's and at most the current revision.
   public func scheduleCompaction(revision: Int64) {
     precondition(revision > boundary.compactRevision && revision <= boundary.revision, "compaction revision")
     boundary.compactRevision = revision
@@ -166,7 +167,8 @@ public final class Applier: @unchecked Sendable {
   }
 
   /// Publishes, and hands the filling generation to the committer. False if that still has the last one
-  /// (backpressure: ask again after its commit); true as well when nothing was finished since the last freeze.
+  /// (backpressure: ask again after its commit); true as well when nothing was finished since the last
+  /// freeze.
   public func freeze() throws(StoreError) -> Bool {
     publish()
     guard try store.current().committing == nil else { return false }
@@ -249,8 +251,8 @@ public final class Applier: @unchecked Sendable {
     return try reader.diskKeyRow(key).map { row in Parent(version: row.version, pointers: row.pointers) }
   }
 
-  /// The skew-binary rule: jump where the parent's jump jumps if the two last jumps span equally far, else to the
-  /// parent. How far a jump spans follows from the depth alone.
+  /// The skew-binary rule: jump where the parent's jump jumps if the two last jumps span equally far, else
+  /// to the parent. How far a jump spans follows from the depth alone.
   private func pointers(
     below parent: Parent?, jumpRecord: inout VersionRecord?
   ) throws(StoreError) -> RowPointers {

@@ -1,16 +1,16 @@
 internal import LMDB
 internal import Model
 
-/// Physical compaction at revision R, in batches that share the commits' transactions: rows of `rev` from the last
-/// compaction to R are visited in order, and
+/// Physical compaction at revision R, in batches that share the commits' transactions: rows of `rev` from
+/// the last compaction to R are visited in order, and
 /// - the row that a visited one points back to is superseded at R: deleted;
-/// - a visited tombstone below R says nothing any more: deleted, and its `key` row with it if that still is this
-///   tombstone;
+/// - a visited tombstone below R says nothing any more: deleted, and its `key` row with it if that still is
+///   this tombstone;
 /// - rows at exactly R stay, superseded or tombstone: a watch may begin at R. The next compaction begins at R
 ///   again and takes them.
 ///
-/// Where a batch stopped is part of the same commit, so a crash resumes there; the mark `finished` comes with the
-/// last batch. Nothing is kept in memory between batches.
+/// Where a batch stopped is part of the same commit, so a crash resumes there; the mark `finished` comes
+/// with the last batch. Nothing is kept in memory between batches.
 extension Committer {
   func compact(
     _ transaction: inout WriteTransaction, _ state: inout DiskState, rows: Int, _ report: inout CommitReport
@@ -30,8 +30,8 @@ extension Committer {
     }
   }
 
-  /// Collects what a batch deletes. The rows are read first and deleted afterwards: a change makes everything read
-  /// before invalid. Returns where the next batch begins, nil if the target was reached.
+  /// Collects what a batch deletes. The rows are read first and deleted afterwards: a change makes
+  /// everything read before invalid. Returns where the next batch begins, nil if the target was reached.
   private func visit(
     from start: Revision, target: Int64, rows: Int, _ transaction: inout WriteTransaction,
     _ batch: inout CompactionBatch

@@ -39,9 +39,10 @@ public final class Committer: @unchecked Sendable {
   /// True while a compaction that LMDB knows of has rows left to visit.
   public var isCompacting: Bool { state.scheduled > state.finished }
 
-  /// Moves the frozen generation, if any, into one write transaction, folds in a batch of compaction, commits with
-  /// full sync and drops the generation. Nil when there was nothing to do. After an error the store is
-  /// poisoned: the kernel may have dropped pages that were to be written, so nothing is tried again.
+  /// Moves the frozen generation, if any, into one write transaction, folds in a batch of compaction,
+  /// commits with full sync and drops the generation. Nil when there was nothing to do. After an error the
+  /// store is poisoned: the kernel may have dropped pages that were to be written, so nothing is tried
+  /// again.
   public func commitNext() throws(StoreError) -> CommitReport? {
     let generation = try store.current().committing
     guard generation != nil || isCompacting else { return nil }

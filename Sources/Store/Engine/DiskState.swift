@@ -70,8 +70,8 @@ struct DiskState {
 /// ```
 struct DiskIdentity {
   static let key: [UInt8] = Array("identity".utf8)
-  /// Raised when the meaning of any row changes. Version 1: tables rev, key, long, lease, leasekey, auth, user,
-  /// role, member, alarm, meta as drawn in RowFormat.
+  /// Raised when the meaning of any row changes. Version 1: tables rev, key, long, lease, leasekey, auth,
+  /// user, role, member, alarm, meta as drawn in RowFormat.
   static let formatVersion: UInt32 = 1
 
   static func payload(_ identity: StoreIdentity) -> [UInt8] {

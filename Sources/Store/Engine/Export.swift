@@ -1,9 +1,9 @@
 internal import LMDB
 internal import Model
 
-/// The last committed boundary, held by one LMDB read transaction, row by row; one thread at a time. While it is
-/// held no page is reused and the file grows with every commit, so it writes to a local file at disk speed, one at
-/// a time, and gives up beyond its limit of growth.
+/// The last committed boundary, held by one LMDB read transaction, row by row; one thread at a time. While
+/// it is held no page is reused and the file grows with every commit, so it writes to a local file at disk
+/// speed, one at a time, and gives up beyond its limit of growth.
 public final class Export: @unchecked Sendable {
   private let store: Store
   private var transaction: ReadTransaction
@@ -36,8 +36,8 @@ public final class Export: @unchecked Sendable {
     }
   }
 
-  /// Every row of every table, tables in the order of their raw values and keys ascending; checksums verified.
-  /// Keys and values are LMDB's, checksum included.
+  /// Every row of every table, tables in the order of their raw values and keys ascending; checksums
+  /// verified. Keys and values are LMDB's, checksum included.
   public func forEachRow(
     _ body: (Table, UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StoreError) -> ScanStep
   ) throws(StoreError) {

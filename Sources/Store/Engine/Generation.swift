@@ -14,11 +14,12 @@ struct Boundary {
   var recordCount = 0
 }
 
-/// A redo batch for all tables: what the entries since the last freeze changed, in memory, on its way to LMDB.
+/// A redo batch for all tables: what the entries since the last freeze changed, in memory, on its way to
+/// LMDB.
 ///
-/// Exactly one thread writes (the applier, until freeze); then the committer reads; views read at any time and
-/// take no lock. What a view may see is bounded by the boundary it loaded: records above its revision and
-/// changes above its sequence are skipped. Memory lives as long as the last reference.
+/// Exactly one thread writes (the applier, until freeze); then the committer reads; views read at any time
+/// and take no lock. What a view may see is bounded by the boundary it loaded: records above its revision
+/// and changes above its sequence are skipped. Memory lives as long as the last reference.
 ///
 /// Sendable because of that: the writer-only fields pass to the committer under the store's lock, everything
 /// else is reached through acquire loads of pointers that were stored with release.

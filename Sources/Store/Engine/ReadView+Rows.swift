@@ -3,8 +3,9 @@ public import Model
 
 /// History in revision order, and the other tables.
 extension ReadView {
-  /// Every physical row from `from` to the last one of main revision `through` (at most the view's), in revision
-  /// order: LMDB's, then the generations'. Rows that compaction superseded appear until it deletes them.
+  /// Every physical row from `from` to the last one of main revision `through` (at most the view's), in
+  /// revision order: LMDB's, then the generations'. Rows that compaction superseded appear until it deletes
+  /// them.
   public func rows(
     from: Revision, through: Int64, _ body: (Revision, Row) throws(StoreError) -> ScanStep
   ) throws(StoreError) {

@@ -3,8 +3,8 @@ internal import Model
 
 /// Ranges of keys: the generations' skip lists and LMDB's key cursor, merged. Nothing is allocated per key.
 extension ReadView {
-  /// Live keys of a range at a revision, ascending. With `content` metadata, rows whose value is not at hand come
-  /// with empty `keyValue`.
+  /// Live keys of a range at a revision, ascending. With `content` metadata, rows whose value is not at
+  /// hand come with empty `keyValue`.
   public func scan(
     from: [UInt8], to: KeyBound, at: Int64, content: RowContent = .keyValue,
     _ body: (Row) throws(StoreError) -> ScanStep

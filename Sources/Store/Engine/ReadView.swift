@@ -1,9 +1,9 @@
 internal import LMDB
 internal import Model
 
-/// A consistent view: retained generations over an LMDB snapshot. One thread at a time. While it lives, LMDB
-/// reuses no page that it could see, so it should last a millisecond or so; longer reads `renew` between slices
-/// and look at `compactRevision` again each time.
+/// A consistent view: retained generations over an LMDB snapshot. One thread at a time. While it lives,
+/// LMDB reuses no page that it could see, so it should last a millisecond or so; longer reads `renew`
+/// between slices and look at `compactRevision` again each time.
 public final class ReadView: @unchecked Sendable {
   let store: Store
   var transaction: ReadTransaction
@@ -24,8 +24,8 @@ public final class ReadView: @unchecked Sendable {
   /// The last log entry whose effects the view shows.
   public var appliedIndex: UInt64 { boundary.appliedIndex }
   public var term: UInt64 { boundary.term }
-  /// The last compaction accepted in the view's state, -1 before the first. Reads below it are the caller's to
-  /// refuse: their rows may be gone.
+  /// The last compaction accepted in the view's state, -1 before the first. Reads below it are the caller's
+  /// to refuse: their rows may be gone.
   public var compactRevision: Int64 { boundary.compactRevision }
 
   init(store: Store, transaction: consuming ReadTransaction) {

@@ -105,8 +105,8 @@ struct ChangeRecord {
   }
 }
 
-/// A generation's records in revision order: chunks of doubling size, so that what a reader found never moves.
-/// One writer, which keeps the count; readers use as many as a published boundary names.
+/// A generation's records in revision order: chunks of doubling size, so that what a reader found never
+/// moves. One writer, which keeps the count; readers use as many as a published boundary names.
 struct RevisionList {
   private static let firstChunkBits = 8
   private static let chunksMax = 40

@@ -25,8 +25,8 @@ public struct RowVersion: Hashable, Sendable {
 public struct Row {
   public var version: RowVersion
   public var key: UnsafeRawBufferPointer
-  /// The encoded mvccpb.KeyValue, exactly etcd's bytes; a tombstone's carries the key only. Empty where a scan
-  /// was asked for metadata.
+  /// The encoded mvccpb.KeyValue, exactly etcd's bytes; a tombstone's carries the key only. Empty where a
+  /// scan was asked for metadata.
   public var keyValue: UnsafeRawBufferPointer
 
   @inlinable

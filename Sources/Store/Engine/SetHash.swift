@@ -3,10 +3,11 @@ internal import Model
 
 /// A 128-bit sum modulo 2^128 of one keyed hash for each row of `rev`.
 ///
-/// The hash of a row is SipHash-2-4-128 under the key "cairn set-hash 1" over main and sub (big-endian, as in
-/// the row key) and the row's KeyValue bytes. Pointers are left out: they differ between members. The order of
-/// additions and subtractions does not matter, so the sum is maintained row by row and compares in O(1): with
-/// a scan of the same file, and with another member at an equal applied index when compaction has finished.
+/// The hash of a row is SipHash-2-4-128 under the key "cairn set-hash 1" over main and sub (big-endian, as
+/// in the row key) and the row's KeyValue bytes. Pointers are left out: they differ between members. The
+/// order of additions and subtractions does not matter, so the sum is maintained row by row and compares in
+/// O(1): with a scan of the same file, and with another member at an equal applied index when compaction
+/// has finished.
 public struct SetHash: Hashable, Sendable, CustomStringConvertible {
   public var high: UInt64 = 0
   public var low: UInt64 = 0

@@ -44,8 +44,8 @@ func compareKeys(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> In
 }
 
 /// An ordered map from keys to chains of records, with one writer and readers that take no lock: a node is
-/// complete before a release store links it, level 0 first, and nodes are never unlinked. This is the readers'
-/// part; it never changes.
+/// complete before a release store links it, level 0 first, and nodes are never unlinked. This is the
+/// readers' part; it never changes.
 struct SkipList {
   static let levelsMax = 16
   let head: SkipNode

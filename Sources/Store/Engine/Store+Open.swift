@@ -1,9 +1,9 @@
 internal import LMDB
 
 extension Store {
-  /// Opens or creates the data file at `path` (a file; its lock file is `path`-lock). An `identity` of nil accepts
-  /// whatever the file holds and is an error for a new file. A file of another cluster or member, of an unknown
-  /// format, or of an import that was cut short is refused by name.
+  /// Opens or creates the data file at `path` (a file; its lock file is `path`-lock). An `identity` of nil
+  /// accepts whatever the file holds and is an error for a new file. A file of another cluster or member,
+  /// of an unknown format, or of an import that was cut short is refused by name.
   public static func open(
     path: String, options: StoreOptions = StoreOptions(), identity: StoreIdentity?
   ) throws(StoreError) -> Store {

@@ -19,20 +19,22 @@ final class Published: Sendable {
   }
 }
 
-/// The replicated state of one member in one LMDB file: history by revision, latest rows by key, and the small
-/// tables, with everything that belongs to an entry changed in one transaction.
+/// The replicated state of one member in one LMDB file: history by revision, latest rows by key, and the
+/// small tables, with everything that belongs to an entry changed in one transaction.
 ///
-/// Three parties share it. The **applier** executes entries in memory: it fills a generation, an ordered redo
-/// batch, and publishes at entry boundaries. The **committer**, LMDB's only writer, moves a frozen generation into
-/// one write transaction with full sync, and folds in the deletions of compaction. **Views** read from any thread:
-/// at most two generations merged over an LMDB snapshot. What is durable is always a prefix of the log; the log
-/// replays the rest, so dropping a store without a commit is what a crash leaves.
+/// Three parties share it. The **applier** executes entries in memory: it fills a generation, an ordered
+/// redo batch, and publishes at entry boundaries. The **committer**, LMDB's only writer, moves a frozen
+/// generation into one write transaction with full sync, and folds in the deletions of compaction.
+/// **Views** read from any thread: at most two generations merged over an LMDB snapshot. What is durable is
+/// always a prefix of the log; the log replays the rest, so dropping a store without a commit is what a
+/// crash leaves.
 ///
 /// The flow of one entry: `Applier.put`... `finishEntry`, `publish` (views see it), `freeze` at times (the
-/// generation goes to the committer, a new one begins), `Committer.commitNext` (durable; the log may be purged).
+/// generation goes to the committer, a new one begins), `Committer.commitNext` (durable; the log may be
+/// purged).
 ///
-/// A write that fails leaves nothing to go on with: clients were answered already. It poisons the store, every
-/// later call throws, and the process stops and replays.
+/// A write that fails leaves nothing to go on with: clients were answered already. It poisons the store,
+/// every later call throws, and the process stops and replays.
 public final class Store: Sendable {
   public let path: String
   /// What was found in the file when it was opened.
@@ -123,9 +125,9 @@ public final class Store: Sendable {
     return (export.state.setHash, try export.computeSetHash())
   }
 
-  /// Opens the last committed boundary for copying: one LMDB read transaction until it ends. The file cannot
-  /// reuse pages meanwhile; an export gives up when it has grown by `fileGrowthBytesMax`. Freeze and commit first
-  /// for a newer boundary.
+  /// Opens the last committed boundary for copying: one LMDB read transaction until it ends. The file
+  /// cannot reuse pages meanwhile; an export gives up when it has grown by `fileGrowthBytesMax`. Freeze and
+  /// commit first for a newer boundary.
   public func export(fileGrowthBytesMax: Int64) throws(StoreError) -> Export {
     _ = try current()
     let transaction: ReadTransaction

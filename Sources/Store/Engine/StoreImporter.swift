@@ -1,11 +1,12 @@
 internal import LMDB
 internal import Model
 
-/// Builds a new data file from exported rows: for a restore, or for a snapshot from another member. The caller
-/// gives a temporary name, and after `finish` renames the file into its place and syncs the directory.
+/// Builds a new data file from exported rows: for a restore, or for a snapshot from another member. The
+/// caller gives a temporary name, and after `finish` renames the file into its place and syncs the
+/// directory.
 ///
-/// Rows arrive in the order of `Export.forEachRow`, and are written with MDB_APPEND in transactions of bounded size.
-/// Before `finish` has returned the file has no `state` row, and opening it is refused.
+/// Rows arrive in the order of `Export.forEachRow`, and are written with MDB_APPEND in transactions of
+/// bounded size. Before `finish` has returned the file has no `state` row, and opening it is refused.
 public final class StoreImporter: @unchecked Sendable {
   private let path: String
   private let environment: Environment
@@ -107,8 +108,8 @@ public final class StoreImporter: @unchecked Sendable {
     }
   }
 
-  /// Writes identity and boundary and syncs; the file is a store then. The rows must be complete: their set-hash
-  /// must be the exporter's. Nothing else may be called afterwards.
+  /// Writes identity and boundary and syncs; the file is a store then. The rows must be complete: their
+  /// set-hash must be the exporter's. Nothing else may be called afterwards.
   public func finish() throws(StoreError) {
     guard let state else { throw StoreError.incomplete(file: path) }
     guard state.setHash == setHash else {
