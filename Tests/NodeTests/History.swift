@@ -30,6 +30,8 @@ struct History {
     var answered: Int?
     /// What a linearizable read saw.
     var readIndex: UInt64?
+    /// The highest revision that any client had seen when this was submitted.
+    var revisionFloor: Int64
   }
 
   private struct ReadSeen {
@@ -66,22 +68,24 @@ struct History {
 
   mutating func submit(_ request: Request, client: Int) -> UInt64 {
     order += 1
-    records.append(Record(request: request, submitted: order))
+    records.append(Record(request: request, submitted: order, revisionFloor: highestRevision))
     return UInt64(records.count - 1)
   }
+
+  var submitted: Int { records.count }
 
   func request(_ ticket: UInt64) -> Request { records[Int(ticket)].request }
 
   mutating func answer(write ticket: UInt64, _ result: ApplyResult) throws {
     try close(ticket, .applied(result))
-    try see(revision: result.headerRevision)
+    try see(revision: result.headerRevision, notBelow: records[Int(ticket)].revisionFloor)
   }
 
   mutating func answer(
     read ticket: UInt64, _ range: RangeRequest, at index: UInt64, revision: Int64, body: [UInt8], isLinearizable: Bool
   ) throws {
     try close(ticket, .read)
-    try see(revision: revision)
+    try see(revision: revision, notBelow: records[Int(ticket)].revisionFloor)
     if isLinearizable { records[Int(ticket)].readIndex = index }
     reads.append(ReadSeen(ticket: ticket, range: range, index: index, revision: revision, body: body))
   }
@@ -111,12 +115,13 @@ struct History {
     }
   }
 
-  /// Revisions that a client has seen never go back, over crashes too.
-  mutating func see(revision: Int64) throws {
-    guard revision >= highestRevision else {
-      throw SimulationFailure(description: "revision \(revision) after \(highestRevision)")
-    }
-    highestRevision = revision
+  /// A view taken now.
+  mutating func see(revision: Int64) throws { try see(revision: revision, notBelow: highestRevision) }
+
+  /// What somebody saw is seen by all who ask later, over crashes too.
+  private mutating func see(revision: Int64, notBelow floor: Int64) throws {
+    guard revision >= floor else { throw SimulationFailure(description: "revision \(revision) after \(floor)") }
+    highestRevision = max(highestRevision, revision)
   }
 
   mutating func noteHash(at index: UInt64, revision: Int64, hash: UInt32) {

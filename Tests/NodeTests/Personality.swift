@@ -20,6 +20,7 @@ struct Personality {
   var stops: Int
   var stallsInTenThousand: Int
   var duration: UInt64
+  var requestsMax: Int
 
   private var generationBytes: Int
   private var generationBytesMax: Int
@@ -31,10 +32,10 @@ struct Personality {
 
   init(_ random: inout SeededRandom) {
     func pick<Value>(_ values: [Value]) -> Value { values[Int.random(in: 0..<values.count, using: &random)] }
-    clients = pick([1, 3, 10, 30])
+    clients = pick([1, 3, 10, 20])
     keys = pick([3, 15, 60])
     valueBytesMax = pick([100, 1_000, 20_000])
-    thinkTime = pick([millisecond, 5 * millisecond, 30 * millisecond])
+    thinkTime = pick([2 * millisecond, 10 * millisecond, 40 * millisecond])
     commitTime = pick([millisecond, 20 * millisecond, 300 * millisecond])
     observeInterval = pick([20 * millisecond, 100 * millisecond])
     faultInterval = pick([60 * millisecond, 300 * millisecond, second])
@@ -42,7 +43,8 @@ struct Personality {
     diskErrors = pick([0, 0, 20])
     stops = pick([0, 5, 30])
     stallsInTenThousand = pick([0, 0, 0, 3])
-    duration = pick([3, 6]) * second
+    duration = pick([2, 4]) * second
+    requestsMax = 3_000
     generationBytes = pick([4 << 10, 64 << 10, 1 << 20])
     generationBytesMax = 4 * generationBytes
     commitInterval = pick([5 * millisecond, 100 * millisecond, second])

@@ -70,10 +70,11 @@ final class Simulation {
     for client in waiting.indices { time.schedule(.request(client: client), after: pause(millisecond)) }
     try run(until: personality.duration)
     areFaultsOn = false
-    try run(until: time.now + 15 * second)
+    // Without faults for a while, long enough for a disk that hung to come back.
+    try run(until: time.now + 11 * second)
     isLoadOn = false
     // Longer than the time limit of a request.
-    try run(until: time.now + 10 * second)
+    try run(until: time.now + 8 * second)
     try finish()
   }
 
@@ -112,7 +113,7 @@ final class Simulation {
 
 extension Simulation {
   private func request(_ client: Int) throws {
-    guard isLoadOn else { return }
+    guard isLoadOn, history.submitted < personality.requestsMax else { return }
     guard let node, history.isServing else {
       return time.schedule(.request(client: client), after: 20 * millisecond)
     }
