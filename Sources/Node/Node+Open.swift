@@ -47,7 +47,8 @@ extension Node {
         identity: LogIdentity(clusterID: clusterID, memberID: memberID),
         options: LogOptions(
           absence: found.appliedIndex == 0 ? .create : .refuse, saltSeed: saltSeed,
-          durableIndex: found.appliedIndex, firstIndexNeeded: firstNeeded))
+          segmentBytes: options.logSegmentBytes, durableIndex: found.appliedIndex,
+          firstIndexNeeded: firstNeeded))
     }
     if recovered.lastIndex < found.appliedIndex {
       throw .storeAheadOfLog(appliedIndex: found.appliedIndex, lastIndex: recovered.lastIndex)

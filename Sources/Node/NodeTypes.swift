@@ -98,10 +98,13 @@ public struct NodeOptions: Sendable {
   public var generationBytesMax: Int
   /// Log entries kept behind the store's durable index (--snapshot-catchup-entries).
   public var catchUpEntries: UInt64
+  /// Bytes of a segment of the write-ahead log.
+  public var logSegmentBytes: Int
 
   public init(
     replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 100_000_000,
-    generationBytes: Int = 16 << 20, generationBytesMax: Int = 64 << 20, catchUpEntries: UInt64 = 5_000
+    generationBytes: Int = 16 << 20, generationBytesMax: Int = 64 << 20, catchUpEntries: UInt64 = 5_000,
+    logSegmentBytes: Int = 32 << 20
   ) {
     precondition(generationBytes <= generationBytesMax)
     self.replica = replica
@@ -109,5 +112,6 @@ public struct NodeOptions: Sendable {
     self.generationBytes = generationBytes
     self.generationBytesMax = generationBytesMax
     self.catchUpEntries = catchUpEntries
+    self.logSegmentBytes = logSegmentBytes
   }
 }

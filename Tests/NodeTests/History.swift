@@ -82,7 +82,8 @@ struct History {
   }
 
   mutating func answer(
-    read ticket: UInt64, _ range: RangeRequest, at index: UInt64, revision: Int64, body: [UInt8], isLinearizable: Bool
+    read ticket: UInt64, _ range: RangeRequest, at index: UInt64, revision: Int64, body: [UInt8],
+    isLinearizable: Bool
   ) throws {
     try close(ticket, .read)
     try see(revision: revision, notBelow: records[Int(ticket)].revisionFloor)
@@ -92,7 +93,8 @@ struct History {
 
   mutating func fail(_ ticket: UInt64, _ error: ClientError) throws {
     switch error {
-    case .requestTimedOut, .timedOutByLeaderFailure, .serverStopped, .leaderChanged: try close(ticket, .unknown)
+    case .requestTimedOut, .timedOutByLeaderFailure, .serverStopped, .leaderChanged:
+      try close(ticket, .unknown)
     case .tooManyRequests, .requestTooLarge: try close(ticket, .refused)
     default: try close(ticket, .applied(ApplyResult(headerRevision: -1, outcome: .failure(error))))
     }
@@ -120,7 +122,9 @@ struct History {
 
   /// What somebody saw is seen by all who ask later, over crashes too.
   private mutating func see(revision: Int64, notBelow floor: Int64) throws {
-    guard revision >= floor else { throw SimulationFailure(description: "revision \(revision) after \(floor)") }
+    guard revision >= floor else {
+      throw SimulationFailure(description: "revision \(revision) after \(floor)")
+    }
     highestRevision = max(highestRevision, revision)
   }
 
@@ -193,10 +197,12 @@ extension History {
   private func compare(_ ticket: Int, _ result: ApplyResult?) throws {
     switch records[ticket].outcome {
     case .refused: throw SimulationFailure(description: "refused request \(ticket) was executed")
-    case .outstanding: throw SimulationFailure(description: "request \(ticket) was executed and never answered")
+    case .outstanding:
+      throw SimulationFailure(description: "request \(ticket) was executed and never answered")
     case .unknown, .read: return
     case .applied(let seen):
-      guard seen.outcome == result?.outcome, seen.headerRevision == -1 || seen.headerRevision == result?.headerRevision
+      guard seen.outcome == result?.outcome,
+        seen.headerRevision == -1 || seen.headerRevision == result?.headerRevision
       else {
         throw SimulationFailure(
           description: "ticket \(ticket): answered \(seen), the model says \(String(describing: result))")

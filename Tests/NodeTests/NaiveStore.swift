@@ -78,7 +78,8 @@ struct NaiveStore {
         body.appendOperationResponse(.put, headerRevision: main, body: response.bytes)
       case .deleteRange(let delete):
         self.delete(delete, main: main, &response)
-        body.appendOperationResponse(.deleteRange, headerRevision: sub > 0 ? main : main - 1, body: response.bytes)
+        body.appendOperationResponse(
+          .deleteRange, headerRevision: sub > 0 ? main : main - 1, body: response.bytes)
       case .range, .transaction, .none: break
       }
     }
@@ -108,7 +109,9 @@ struct NaiveStore {
     let kept = liveAt.isEmpty ? liveRows(at: compactRevision) : liveAt
     var hash = CRC32C.checksum(Array("key".utf8))
     for row in rows where row.revision.main <= at {
-      if row.revision.main <= compactRevision, row.isTombstone || kept[row.keyValue.key] != row.revision { continue }
+      if row.revision.main <= compactRevision, row.isTombstone || kept[row.keyValue.key] != row.revision {
+        continue
+      }
       var key: [UInt8] = []
       key.appendBigEndian(UInt64(row.revision.main))
       key.append(UInt8(ascii: "_"))

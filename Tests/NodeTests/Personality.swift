@@ -62,7 +62,8 @@ struct Personality {
     limits.applyGap = applyGap
     limits.requestBytes = 15_000
     let replica = ReplicaConfiguration(
-      raft: RaftConfiguration(memberID: SimulatedFiles.memberID, seed: raftSeed &+ UInt64(starts), limits: raftLimits),
+      raft: RaftConfiguration(
+        memberID: SimulatedFiles.memberID, seed: raftSeed &+ UInt64(starts), limits: raftLimits),
       clusterID: SimulatedFiles.clusterID,
       // A clock that stands still between starts would repeat request ids; real ones move by the start at least.
       startMilliseconds: 1_700_000_000_000 + now / millisecond, name: "sim",

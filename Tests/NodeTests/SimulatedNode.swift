@@ -37,7 +37,8 @@ final class SimulatedFiles {
     // The copy is free of locks and of faults that were planned.
     var random = SeededRandom(seed: 0)
     copy.crash(.keepEverything, random: &random)
-    guard try copy.exists(logDirectory), try copy.list(logDirectory).contains(where: { $0.hasSuffix(".wal") }) else {
+    guard try copy.exists(logDirectory), try copy.list(logDirectory).contains(where: { $0.hasSuffix(".wal") })
+    else {
       return nil
     }
     return try WriteAheadLog.open(

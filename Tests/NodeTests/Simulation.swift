@@ -26,6 +26,9 @@ final class Simulation {
     case commit
     /// The committer's report reaches the inbox.
     case report(CommitReport)
+    /// File work of the log, then its result's way to the inbox.
+    case prepareLog(SegmentPreparation)
+    case logPrepared(PreparedSegments)
     case fault
     case restart
     case observe
@@ -94,6 +97,9 @@ final class Simulation {
       // Purging follows; what it will remove must be known to the checks before.
       try captureLog()
       post(.committed(report))
+    case .prepareLog(let preparation):
+      time.schedule(.logPrepared(preparation.run()), after: pause(millisecond))
+    case .logPrepared(let prepared): post(.logPrepared(prepared))
     case .fault: try fault()
     case .restart: start()
     case .observe: try observe()
@@ -126,7 +132,8 @@ extension Simulation {
         .replica(
           .propose(
             Proposal(
-              ticket: Ticket(ticket), operation: RaftCommand(operation: operation).encoded(), username: "\(ticket)"))))
+              ticket: Ticket(ticket), operation: RaftCommand(operation: operation).encoded(),
+              username: "\(ticket)"))))
     case .read(let range, isLinearizable: true):
       let ticket = history.submit(.read(range), client: client)
       waiting[client] = ticket
@@ -138,7 +145,8 @@ extension Simulation {
     }
   }
 
-  private func read(_ node: RunningNode, _ ticket: UInt64, _ range: RangeRequest, isLinearizable: Bool) throws {
+  private func read(_ node: RunningNode, _ ticket: UInt64, _ range: RangeRequest, isLinearizable: Bool) throws
+  {
     let view = try node.store.view()
     defer { view.end() }
     var body = ProtoWriter()
@@ -217,6 +225,9 @@ extension Simulation {
       switch notice {
       case .published: history.isServing = true
       case .commitReady: scheduleCommit()
+      case .prepareLog(let preparation):
+        time.schedule(.prepareLog(preparation), after: pause(5 * millisecond))
+      case .logPreparationFailed: note(0xfa11)
       case .leadershipChanged(let leadership): note(leadership.term, leadership.leader)
       case .compactionFinished(let revision): note(UInt64(revision))
       case .messageRefused: throw SimulationFailure(description: "a message without peers")
@@ -283,7 +294,7 @@ extension Simulation {
     isCommitScheduled = false
     time.removeAll { event in
       switch event {
-      case .process, .commit, .report: true
+      case .process, .commit, .report, .prepareLog, .logPrepared: true
       case .tick, .request, .fault, .restart, .observe: false
       }
     }
@@ -317,7 +328,8 @@ extension Simulation {
     starts += 1
     do {
       let node = try RunningNode(
-        files, options: personality.nodeOptions(starts: starts, now: time.now), storeOptions: personality.storeOptions,
+        files, options: personality.nodeOptions(starts: starts, now: time.now),
+        storeOptions: personality.storeOptions,
         saltSeed: UInt32(truncatingIfNeeded: random.next()), now: time.now)
       self.node = node
       note(0x57a7, node.store.recovery.appliedIndex, node.opened.recovery.lastIndex)
@@ -350,7 +362,9 @@ extension Simulation {
     defer { view.end() }
     try history.see(revision: view.revision)
     let lowest = max(view.compactRevision, 1)
-    let at = random.chance(1, in: 2) ? view.revision : Int64.random(in: lowest...max(lowest, view.revision), using: &random)
+    let at =
+      random.chance(1, in: 2)
+      ? view.revision : Int64.random(in: lowest...max(lowest, view.revision), using: &random)
     guard case .success(var hash) = try KeyValueHash.start(at, in: view) else {
       throw SimulationFailure(description: "HashKV refused revision \(at)")
     }

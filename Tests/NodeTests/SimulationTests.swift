@@ -27,7 +27,8 @@ import Testing
           #expect(again.trace == simulation.trace, "seed \(seed) took another course the second time")
         }
       } catch {
-        Issue.record("seed \(seed): \(error)\nCAIRN_SEED=\(seed) swift test -c release --filter SimulationTests")
+        Issue.record(
+          "seed \(seed): \(error)\nCAIRN_SEED=\(seed) swift test -c release --filter SimulationTests")
       }
     }
     if Self.seeds.count > Self.blocks { totals.expectBreadth() }

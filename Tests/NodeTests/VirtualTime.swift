@@ -11,7 +11,10 @@ struct VirtualTime<Event> {
   }
 
   mutating func next() -> Event? {
-    guard let first = queue.indices.min(by: { (queue[$0].time, queue[$0].number) < (queue[$1].time, queue[$1].number) })
+    guard
+      let first = queue.indices.min(by: {
+        (queue[$0].time, queue[$0].number) < (queue[$1].time, queue[$1].number)
+      })
     else { return nil }
     queue.swapAt(first, queue.count - 1)
     let next = queue.removeLast()
