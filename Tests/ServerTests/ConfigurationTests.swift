@@ -15,7 +15,6 @@ import Testing
     #expect(configuration.initialClusterToken == "etcd-cluster")
     #expect(configuration.heartbeatMilliseconds == 100)
     #expect(configuration.electionMilliseconds == 1000)
-    #expect(configuration.snapshotCount == 10_000)
     #expect(configuration.snapshotCatchUpEntries == 5_000)
     #expect(configuration.maxTransactionOperations == 128)
     #expect(configuration.maxRequestBytes == 1_572_864)
@@ -25,9 +24,6 @@ import Testing
     #expect(configuration.keepaliveTimeout == .seconds(20))
     #expect(configuration.effectiveQuotaBytes == 2_147_483_648)
     #expect(configuration.effectiveBatchInterval == .milliseconds(100))
-    #expect(configuration.effectiveBatchLimit == 10_000)
-    #expect(configuration.warningUnaryRequestDuration == .milliseconds(300))
-    #expect(configuration.warningApplyDuration == .milliseconds(100))
     #expect(configuration.logLevel == .info)
     #expect(configuration.logOutputs == ["default"])
     #expect(try configuration.bootstrapMembers().map(\.name) == ["default"])
@@ -128,6 +124,7 @@ import Testing
     "--unsafe-no-fsync", "--enable-distributed-tracing", "--memory-mlock", "--max-learners=2",
     "--strict-reconfig-check=false", "--watch-progress-notify-interval=1m", "--enable-log-rotation",
     "--bootstrap-defrag-threshold-megabytes=1", "--config-file=/x", "--downgrade-check-time=1s",
+    "--socket-reuse-port", "--warning-apply-duration=1s",
   ])
   func `what is not built stops the start and is named`(_ argument: String) {
     let name = argument.prefix { $0 != "=" }

@@ -17,8 +17,10 @@ import Testing
     (["--pre-vote=T"], true), (["--pre-vote=false"], false), (["-pre-vote=F"], false),
     (["--pre-vote=0"], false), (["--pre-vote=False"], false),
   ])
-  func `all spellings of a boolean`(_ arguments: [String], _ expected: Bool) {
-    #expect(Outcome.configuration(arguments)?.preVote == expected)
+  func `all spellings of a boolean`(_ arguments: [String], _ expected: Bool) throws {
+    let values = try FlagParser(arguments: arguments).values
+    #expect(values.isSet("pre-vote"))
+    #expect(try GoValueSyntax.boolean(values.text("pre-vote")) == expected)
   }
 
   @Test(arguments: [
@@ -92,12 +94,12 @@ import Testing
 
   @Test func `every variable sets its flag`() {
     let environment = [
-      "ETCD_NAME": "n", "ETCD_MAX_TXN_OPS": "9", "ETCD_PRE_VOTE": "false", "ETCD_WAL_DIR": "",
+      "ETCD_NAME": "n", "ETCD_MAX_TXN_OPS": "9", "ETCD_SNAPSHOT_CATCHUP_ENTRIES": "3", "ETCD_WAL_DIR": "",
     ]
     let configuration = Outcome.configuration([], environment)
     #expect(configuration?.name == "n")
     #expect(configuration?.maxTransactionOperations == 9)
-    #expect(configuration?.preVote == false)
+    #expect(configuration?.snapshotCatchUpEntries == 3)
     #expect(configuration?.walDirectory == nil)
     let used = Outcome.notices([], environment).filter {
       $0.message == "recognized and used environment variable"

@@ -77,10 +77,10 @@ extension FlagTable {
       #"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, .logging,
       .notBuilt("log rotation"), "How log files are rotated."),
     .init(
-      "warning-unary-request-duration", .duration, "300ms", .logging,
+      "warning-unary-request-duration", .duration, "300ms", .logging, .notBuilt("warnings of slow requests"),
       "Warn of requests that take longer than this."),
     .init(
-      "warning-apply-duration", .duration, "100ms", .logging,
+      "warning-apply-duration", .duration, "100ms", .logging, .notBuilt("warnings of slow requests"),
       "Warn of entries that take longer than this to apply."),
   ]
 

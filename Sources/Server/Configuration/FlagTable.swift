@@ -11,17 +11,19 @@ public enum FlagTable {
     .init("data-dir", .text, "", .member, "Path to the data directory (default ${name}.etcd)."),
     .init("wal-dir", .text, "", .member, "Path to a directory of its own for the write-ahead log."),
     .init(
-      "snapshot-count", .unsigned, "10000", .member,
-      "Applied entries between two marks from which a restart replays."),
+      "snapshot-count", .unsigned, "10000", .member, .withoutEffect,
+      "Applied entries between two snapshots. Here every background commit is one."),
     .init(
       "snapshot-catchup-entries", .unsigned, "5000", .member,
-      "Entries kept in the log behind the last mark for slow followers."),
+      "Entries kept in the log behind the last background commit for slow followers."),
     .init("heartbeat-interval", .unsigned, "100", .member, "Time (in milliseconds) between heartbeats."),
     .init("election-timeout", .unsigned, "1000", .member, "Time (in milliseconds) until an election starts."),
     .init(
-      "initial-election-tick-advance", .boolean, "true", .member,
+      "initial-election-tick-advance", .boolean, "true", .member, .withoutEffect,
       "Whether the first election after a start comes early."),
-    .init("listen-peer-urls", .urls, "http://localhost:2380", .member, "URLs to listen on for peer traffic."),
+    .init(
+      "listen-peer-urls", .urls, "http://localhost:2380", .member, .withoutEffect,
+      "URLs to listen on for peer traffic."),
     .init(
       "listen-client-urls", .urls, "http://localhost:2379", .member, "URLs to listen on for client traffic."),
     .init(
@@ -39,7 +41,9 @@ public enum FlagTable {
     .init(
       "backend-bbolt-freelist-type", .text, "map", .member, .withoutEffect, "Has no meaning for this store."),
     .init("backend-batch-interval", .duration, "0s", .member, "Longest time between background commits."),
-    .init("backend-batch-limit", .integer, "0", .member, "Most operations between background commits."),
+    .init(
+      "backend-batch-limit", .integer, "0", .member, .withoutEffect,
+      "Most operations between background commits; here their bytes count."),
     .init("max-txn-ops", .unsigned, "128", .member, "Most operations permitted in a transaction."),
     .init("max-request-bytes", .unsigned, "1572864", .member, "Largest client request accepted, in bytes."),
     .init(
@@ -55,8 +59,12 @@ public enum FlagTable {
     .init(
       "grpc-keepalive-timeout", .duration, "20s", .member,
       "Time to wait for the answer to a ping before the connection is closed (0 disables)."),
-    .init("socket-reuse-port", .boolean, "false", .member, "Set SO_REUSEPORT on listeners."),
-    .init("socket-reuse-address", .boolean, "false", .member, "Set SO_REUSEADDR on listeners."),
+    .init(
+      "socket-reuse-port", .boolean, "false", .member, .notBuilt("sharing ports"),
+      "Set SO_REUSEPORT on listeners."),
+    .init(
+      "socket-reuse-address", .boolean, "false", .member, .withoutEffect,
+      "Set SO_REUSEADDR on listeners; always on."),
     .init(
       "raft-read-timeout", .duration, "5s", .member, .withoutEffect, "Read timeout of peer connections."),
     .init(
@@ -92,7 +100,7 @@ public enum FlagTable {
     .init(
       "strict-reconfig-check", .boolean, "true", .clustering, .notBuilt("membership changes"),
       "Reject reconfigurations that would lose the quorum."),
-    .init("pre-vote", .boolean, "true", .clustering, "Run an additional election phase."),
+    .init("pre-vote", .boolean, "true", .clustering, .withoutEffect, "Run an additional election phase."),
     .init(
       "auto-compaction-retention", .text, "0", .clustering, .notBuilt("automatic compaction"),
       "Automatic compaction: how much history to keep. 0 disables it."),

@@ -19,16 +19,11 @@ extension ServerConfiguration {
       advertiseClientURLs: clientURLsNeedAdvertising ? nil : values.urls("advertise-client-urls"),
       listenPeerURLs: values.urls("listen-peer-urls"),
       advertisePeerURLs: advertisePeerURLs,
-      reusePort: values.boolean("socket-reuse-port"),
-      reuseAddress: values.boolean("socket-reuse-address"),
       initialCluster: initialCluster,
       initialClusterState: flags.text("initial-cluster-state") == "existing" ? .existing : .new,
       initialClusterToken: flags.text("initial-cluster-token"),
       heartbeatMilliseconds: values.unsigned("heartbeat-interval"),
       electionMilliseconds: values.unsigned("election-timeout"),
-      advancesInitialElection: values.boolean("initial-election-tick-advance"),
-      preVote: values.boolean("pre-vote"),
-      snapshotCount: values.unsigned("snapshot-count"),
       snapshotCatchUpEntries: values.unsigned("snapshot-catchup-entries"),
       maxTransactionOperations: values.unsigned("max-txn-ops"),
       maxRequestBytes: values.unsigned("max-request-bytes"),
@@ -38,9 +33,6 @@ extension ServerConfiguration {
       keepaliveTimeout: values.duration("grpc-keepalive-timeout"),
       quotaBackendBytes: values.integer("quota-backend-bytes"),
       backendBatchInterval: values.duration("backend-batch-interval"),
-      backendBatchLimit: values.integer("backend-batch-limit"),
-      warningUnaryRequestDuration: values.duration("warning-unary-request-duration"),
-      warningApplyDuration: values.duration("warning-apply-duration"),
       logLevel: level, logFormat: format, logOutputs: outputs)
     try Self.refuseUnbuilt(flags)
     if flags.text("discovery-fallback") == "proxy" {

@@ -15,9 +15,6 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var advertiseClientURLs: [EndpointURL]?
   public var listenPeerURLs: [EndpointURL]
   public var advertisePeerURLs: [EndpointURL]
-  /// Sets SO_REUSEPORT on listeners: two processes may then listen on one port.
-  public var reusePort: Bool
-  public var reuseAddress: Bool
 
   /// `name=url,...`; only read at the first start.
   public var initialCluster: String
@@ -28,13 +25,8 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var heartbeatMilliseconds: UInt64
   /// Milliseconds without a leader until an election; at least five heartbeats.
   public var electionMilliseconds: UInt64
-  /// Lets the first election after a start come early.
-  public var advancesInitialElection: Bool
-  public var preVote: Bool
 
-  /// Applied entries between two points from which the log may be purged.
-  public var snapshotCount: UInt64
-  /// Entries kept behind that point for slow followers.
+  /// Entries kept in the log behind the last background commit for slow followers.
   public var snapshotCatchUpEntries: UInt64
 
   public var maxTransactionOperations: UInt64
@@ -51,11 +43,6 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var quotaBackendBytes: Int64
   /// As given: zero means the default of 100 ms.
   public var backendBatchInterval: GoDuration
-  /// As given: zero means the default of 10,000 operations.
-  public var backendBatchLimit: Int64
-
-  public var warningUnaryRequestDuration: GoDuration
-  public var warningApplyDuration: GoDuration
 
   public var logLevel: LogLevel
   public var logFormat: LogFormat
@@ -74,11 +61,6 @@ public struct ServerConfiguration: Sendable, Equatable {
   /// Longest time that applied entries wait for a background commit.
   public var effectiveBatchInterval: GoDuration {
     backendBatchInterval.nanoseconds > 0 ? backendBatchInterval : .milliseconds(100)
-  }
-
-  /// Operations after which a background commit starts at once.
-  public var effectiveBatchLimit: Int {
-    backendBatchLimit > 0 ? Int(backendBatchLimit) : 10_000
   }
 
   /// Where the log's segments are.
