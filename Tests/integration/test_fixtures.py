@@ -8,6 +8,7 @@ import json
 import pathlib
 import tarfile
 
+import google_crc32c
 import pytest
 
 import api
@@ -61,8 +62,6 @@ def test_an_unknown_format_is_refused_by_name(archive: pathlib.Path, tmp_path: p
     """A directory of a version yet to come: the pointer is whole and names a format that nobody knows."""
     with tarfile.open(archive) as file:
         file.extractall(tmp_path, filter="tar")
-    import google_crc32c
-
     body = b"cairn-data 999\nstore 0000000000000001\n"
     checksum = google_crc32c.value(body)
     (tmp_path / "data/member/CURRENT").write_bytes(body + b"crc32c %08x\n" % checksum)
