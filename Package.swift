@@ -115,7 +115,9 @@ let coreTests: [Target] = [
   test("ZstdTests", ["Zstd"]),
   test("LMDBTests", ["LMDB"]),
   test("DiskTests", ["Disk", "Primitives"]),
-  test("SnapshotTests", ["Snapshot", "Disk", "Model", "Primitives"]),
+  test(
+    "SnapshotTests",
+    ["Snapshot", "Disk", "Model", "Primitives", .product(name: "Crypto", package: "swift-crypto")]),
   test("WriteAheadLogTests", ["WriteAheadLog", "Disk", "Model", "Primitives"]),
   test(
     "StoreTests", ["Store", "LMDB", "Snapshot", "Disk", "Model", "Primitives"], exclude: ["Scenarios"]),

@@ -63,7 +63,7 @@ extension SimulatedState {
       guard creates else { throw DiskError(.open, path, .notFound) }
       try requireParent(of: path, .create)
       inodes.append(Inode())
-      change([(path, .file(inode: inodes.count - 1))])
+      change([(path, .file(inode: inodes.count - 1))], fault)
       try end(fault, .create, path)
       return inodes.count - 1
     }
@@ -76,7 +76,7 @@ extension SimulatedState {
     case .file: throw DiskError(.createDirectory, path, .exists)
     case nil:
       try requireParent(of: path, .createDirectory)
-      change([(path, .directory)])
+      change([(path, .directory)], fault)
       try end(fault, .createDirectory, path)
     }
   }
@@ -86,14 +86,14 @@ extension SimulatedState {
     guard case .file(let inode) = names[path] else { throw DiskError(.rename, path, .notFound) }
     if names[newPath] == .directory { throw DiskError(.rename, newPath, .isDirectory) }
     try requireParent(of: newPath, .rename)
-    if path != newPath { change([(path, nil), (newPath, .file(inode: inode))]) }
+    if path != newPath { change([(path, nil), (newPath, .file(inode: inode))], fault) }
     try end(fault, .rename, path)
   }
 
   mutating func remove(_ path: String) throws(DiskError) {
     let fault = try begin(.remove, path)
     switch names[path] {
-    case .file: change([(path, nil)])
+    case .file: change([(path, nil)], fault)
     case .directory: throw DiskError(.remove, path, .isDirectory)
     case nil: throw DiskError(.remove, path, .notFound)
     }
@@ -106,7 +106,7 @@ extension SimulatedState {
     guard !names.keys.contains(where: { $0 != path && parentDirectory(of: $0) == path }) else {
       throw DiskError(.removeDirectory, path, .notEmpty)
     }
-    change([(path, nil)])
+    change([(path, nil)], fault)
     try end(fault, .removeDirectory, path)
   }
 
@@ -148,7 +148,9 @@ extension SimulatedState {
     pendingNames = rest
   }
 
-  private mutating func change(_ changed: [(path: String, node: Node?)]) {
+  private mutating func change(_ changed: [(path: String, node: Node?)], _ fault: Faults.Outcome) {
+    // Of a change that failed with EIO nobody knows whether it was done.
+    if case .error(let code) = fault, code != .inputOutput || faults.random.chance(1, in: 2) { return }
     for (path, node) in changed { names[path] = node }
     pendingNames.append(NameChange(names: changed))
   }

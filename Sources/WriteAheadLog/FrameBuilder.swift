@@ -68,14 +68,16 @@ struct FrameOutput {
   }
 
   /// Adds a frame. `header` has its place in the log; what follows from the payload is filled in here.
-  mutating func add(_ payload: [UInt8], _ header: inout FrameHeader, salt: UInt32) throws(ZstdError) {
+  mutating func add(
+    _ payload: [UInt8], _ header: inout FrameHeader, salt: UInt32, compressing: Bool
+  ) throws(ZstdError) {
     let bound = count + Self.bound(payloadBytes: payload.count)
     if bytes.count < bound {
       bytes.append(contentsOf: repeatElement(0, count: max(bound, 2 * bytes.count) - bytes.count))
     }
     let start = count
     let room = start + LogFormat.frameHeaderBytes
-    let compressedBytes = try compress(payload, at: room)
+    let compressedBytes = compressing ? try compress(payload, at: room) : nil
     let stored = compressedBytes ?? payload.count
     header.isCompressed = compressedBytes != nil
     header.storedBytes = stored

@@ -54,6 +54,9 @@
 // The checksum of a frame's header covers that of its payload, and `previous` chains the frames, so a frame vouches for
 // all before it. Salts of different segments differ (see `Salt`): stale frames of a reused file never verify.
 //
+// A log closed in order ends with two frames of clean close; the first one has a payload of zeros, so that the second one
+// begins at a multiple of 4096.
+//
 // A bad spot in any segment but the last is corruption. In the last one it is a torn tail, and is cut, unless some
 // frame behind it has a durable mark above it: then it was synced, and is corruption too.
 

@@ -216,7 +216,8 @@ extension WriteAheadLog {
       payloadChecksum: 0,
       entryCount: entryCount, number: nextFrame, firstIndex: firstIndex, durableBytes: durableEnd)
     do throws(ZstdError) {
-      try output.add(payload, &header, salt: salt.value(current.sequence))
+      try output.add(
+        payload, &header, salt: salt.value(current.sequence), compressing: !content.contains(.close))
     } catch {
       throw .compression(error)
     }
@@ -246,6 +247,11 @@ extension WriteAheadLog {
   public func close() throws(LogError) {
     try flush()
     try poisoning { () throws(LogError) in
+      // Two marks, the second at the start of a page: one lost page does not take the last entries and every sign of
+      // them.
+      let page = LogFormat.segmentHeaderUnit
+      let rest = page - (end + LogFormat.frameHeaderBytes) % page
+      try add([UInt8](repeating: 0, count: rest % page), .close, firstIndex: laidIndex, entryCount: 0)
       try add([], .close, firstIndex: laidIndex, entryCount: 0)
       try writeOut()
     }

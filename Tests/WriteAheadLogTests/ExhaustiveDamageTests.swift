@@ -13,7 +13,7 @@ struct ExhaustiveDamageTests {
   func script() throws {
     let log = try ScriptedLog(closed: true)
     #expect(log.contents.count == ScriptedLog.segmentBytes)
-    #expect(log.end > 60_000 && log.end <= ScriptedLog.segmentBytes)
+    #expect(log.end > 58_000 && log.end <= ScriptedLog.segmentBytes)
     #expect(log.states.count > 60)
     #expect(log.last.snapshot != nil && log.last.confState != nil && log.last.hardState.commit > 0)
     let codecs = Set(log.states.dropLast().map { log.contents[$0.end + 13] })

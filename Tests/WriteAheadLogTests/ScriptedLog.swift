@@ -3,6 +3,12 @@ import Model
 import Primitives
 import WriteAheadLog
 
+/// The size of the frame at an offset of a segment's bytes.
+func frameBytes(_ bytes: [UInt8], at offset: Int) -> Int {
+  let stored = bytes[(offset + 16)..<(offset + 20)].reversed().reduce(0) { $0 << 8 | Int($1) }
+  return 56 + (stored + 7) / 8 * 8
+}
+
 /// A log of one segment of 64 KiB, nearly full, with every kind of record, and what it held after each frame.
 struct ScriptedLog {
   static let segmentBytes = 64 << 10
@@ -30,18 +36,18 @@ struct ScriptedLog {
     var naive = NaiveLog()
     var term: UInt64 = 1
     var step = 0
-    while Self.headerBytes + log.counters.writtenBytes < Self.segmentBytes - 3000 {
+    while Self.headerBytes + log.counters.writtenBytes < Self.segmentBytes - 5500 {
       step += 1
       try Self.write(step, &naive, &term, log, &random)
       try log.flush()
       states.append((Self.headerBytes + log.counters.writtenBytes, naive))
     }
     path = try segmentPaths(disk)[0]
-    if closed {
-      try log.close()
-      states.append((Self.headerBytes + log.counters.writtenBytes, naive))
-    }
+    if closed { try log.close() }
     contents = disk.contents(path) ?? []
+    while end + 56 <= contents.count, contents[end] != 0 {
+      states.append((end + frameBytes(contents, at: end), naive))
+    }
     var crash = SeededRandom(seed: 0)
     disk.crash(.keepEverything, random: &crash)
   }
