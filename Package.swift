@@ -104,8 +104,14 @@ let edge: [Target] = [
 let executables: [Target] = [
   .executableTarget(name: "cairn", dependencies: ["Server"], swiftSettings: settings),
   .executableTarget(
-    name: "cairn-bench", dependencies: ["Client", "Primitives"], path: "Benchmarks/cairn-bench",
-    swiftSettings: settings),
+    name: "cairn-bench",
+    dependencies: [
+      "Client", "Wire", "EtcdAPI", "Model", "Primitives",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
+    ],
+    path: "Benchmarks/cairn-bench", swiftSettings: settings),
 ]
 
 let coreTests: [Target] = [
@@ -129,7 +135,19 @@ let edgeTests: [Target] = [
   test(
     "ModelTests",
     ["Model", "EtcdAPI", "Primitives", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
-  test("WireTests", ["Wire", "Primitives"]),
+  test(
+    "WireTests",
+    [
+      "Wire", "CNGHTTP2", "Model", "Primitives",
+      .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
+  test(
+    "ClientTests",
+    [
+      "Client", "Wire", "EtcdAPI", "Model",
+      .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+    ]),
   test("ServerTests", ["Server", "Client", "EtcdAPI", "Disk", "Model", "Primitives"]),
 ]
 
@@ -139,6 +157,7 @@ let coreDependencies: [Package.Dependency] = [
 let edgeDependencies: [Package.Dependency] = [
   .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
   .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
+  .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
 ]
 
 let package = Package(

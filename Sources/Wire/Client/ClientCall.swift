@@ -18,6 +18,8 @@ public final class ClientCall: @unchecked Sendable {
   public var tag: UInt64 = 0
 
   var observer: (any ClientCallObserver)?
+  /// nghttp2 reads the method's fields in place when the request leaves.
+  var method: ClientMethod?
   var streamID: Int32 = -1
   var slot = 0
   var sendQueue = SendQueue()
@@ -70,6 +72,7 @@ public final class ClientCall: @unchecked Sendable {
 
   func release() {
     observer = nil
+    method = nil
     sendQueue.removeAll()
     assembler.reset()
   }

@@ -106,6 +106,7 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
     let call = pool.popLast() ?? ClientCall(connection: self)
     call.reset()
     call.observer = observer
+    call.method = method
     call.tag = tag
     call.halfClosed = halfClosed
     if let message { call.sendQueue.append(message) }

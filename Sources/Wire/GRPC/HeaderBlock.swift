@@ -73,12 +73,13 @@ struct HeaderBlock {
   }
 }
 
-/// gRPC's encoding of a status message: bytes outside of printable ASCII, and `%`, become `%XX`.
+/// gRPC's encoding of a status message: bytes outside of printable ASCII, and `%`, become `%XX`. What goes beyond
+/// 8 KiB is cut, because a header block has a limit with every peer.
 func percentEncoded(_ message: String) -> [UInt8] {
   var result: [UInt8] = []
   result.reserveCapacity(message.utf8.count)
   let digits = Array("0123456789ABCDEF".utf8)
-  for byte in message.utf8 {
+  for byte in message.utf8.prefix(8192) {
     if byte >= 0x20, byte <= 0x7e, byte != UInt8(ascii: "%") {
       result.append(byte)
     } else {

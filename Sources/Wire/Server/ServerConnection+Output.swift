@@ -26,7 +26,6 @@ extension ServerConnection {
     // More than this in one turn would keep other connections of the loop waiting.
     var chunksLeft = 16
     while channel.isWritable {
-      resetFinishedEarly(session)
       isInSession = true
       let result = nghttp2_session_send(session)
       isInSession = false
@@ -38,17 +37,18 @@ extension ServerConnection {
         output.clear()
       }
       guard self.session != nil else { return }
+      let reset = resetFinishedEarly(session)
       let woke = wakeProducers()
       let resumed = resumeParked()
       if isClosing { break }
-      if !wrote, !woke, !resumed { break }
+      if !wrote, !reset, !woke, !resumed { break }
       chunksLeft -= 1
       if chunksLeft == 0 {
         isMarked = true
         loop.markDirty(self)
         break
       }
-      if nghttp2_session_want_write(session) == 0, finishedEarly.isEmpty { break }
+      if nghttp2_session_want_write(session) == 0 { break }
     }
     if isClosing || (nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0) {
       isClosing = true
@@ -94,23 +94,26 @@ extension ServerConnection {
 
   /// Tells producers whose queue has drained; true when there were any.
   private func wakeProducers() -> Bool {
-    guard !drained.isEmpty else { return false }
-    if queuedBytes > options.connectionQueueLowBytes, queuedBytes >= options.connectionQueueHighBytes {
-      return false
-    }
+    guard !drained.isEmpty, !isBackedUp else { return false }
     let batch = drained
     drained.removeAll(keepingCapacity: true)
     for call in batch where call.isOpen { handler.writable(call) }
     return true
   }
 
-  /// The client has not finished sending, but its call is over: tell it to stop, after the trailers.
-  private func resetFinishedEarly(_ session: OpaquePointer) {
-    guard !finishedEarly.isEmpty else { return }
-    for call in finishedEarly where !call.remoteClosed && !call.closed {
+  /// The client has not finished sending, but its call is over: tell it to stop. Only once the trailers are out,
+  /// because nghttp2 drops the frames of a stream that is to be reset. True when any reset was queued.
+  private func resetFinishedEarly(_ session: OpaquePointer) -> Bool {
+    guard !finishedEarly.isEmpty else { return false }
+    var any = false
+    finishedEarly.removeAll { call in
+      if call.remoteClosed || call.closed { return true }
+      guard nghttp2_session_get_stream_local_close(session, call.streamID) == 1 else { return false }
       _ = nghttp2_submit_rst_stream(
         session, UInt8(NGHTTP2_FLAG_NONE.rawValue), call.streamID, NGHTTP2_NO_ERROR.rawValue)
+      any = true
+      return true
     }
-    finishedEarly.removeAll(keepingCapacity: true)
+    return any
   }
 }

@@ -65,8 +65,10 @@ extension ServerConnection {
     do {
       try call.assembler.feed(bytes, limit: options.requestBytesMax) { message in
         if isCongested || parkedHead < parked.count {
-          parked.append(ParkedMessage(call: call, message: Array(message)))
-          parkedHere &+= message.count &+ 5
+          // Bytes that came in earlier pieces have been credited already.
+          let credit = min(message.count &+ 5, bytes.count &- parkedHere)
+          parked.append(ParkedMessage(call: call, message: Array(message), credit: credit))
+          parkedHere &+= credit
           call.parkedMessages &+= 1
           call.messageDelivered = true
           return call.kind == .bidirectional
@@ -79,7 +81,7 @@ extension ServerConnection {
     }
     partialBytes &+= call.assembler.bufferedBytes &- partialBefore
     // Bytes of parked messages are credited back when those are delivered.
-    let consumed = bytes.count &- min(parkedHere, bytes.count)
+    let consumed = bytes.count &- parkedHere
     if consumed > 0 { _ = nghttp2_session_consume(session, call.streamID, consumed) }
     if partialBytes > options.partialRequestBytesMax, call.assembler.bufferedBytes > 0 {
       discardPartial(call)
@@ -92,13 +94,13 @@ extension ServerConnection {
     guard call.isOpen else { return }
     if !call.assembler.isAtBoundary {
       discardPartial(call)
-      return end(call, .internal, "unexpected EOF")
+      return endOfMissingMessage(call)
     }
     if call.kind == .bidirectional {
       // After parked messages of this call, if there are any.
       if call.parkedMessages == 0 { handler.requestsEnded(call) }
     } else if !call.messageDelivered {
-      end(call, .internal, "unexpected EOF")
+      endOfMissingMessage(call)
     }
   }
 
@@ -132,7 +134,7 @@ extension ServerConnection {
       entry.message.withUnsafeBytes { message in
         if call.isOpen { deliver(call, message) }
       }
-      _ = nghttp2_session_consume(session, call.streamID, entry.message.count &+ 5)
+      _ = nghttp2_session_consume(session, call.streamID, entry.credit)
       call.parkedMessages -= 1
       if call.parkedMessages == 0, call.remoteClosed, call.kind == .bidirectional, call.isOpen {
         handler.requestsEnded(call)
@@ -151,6 +153,11 @@ extension ServerConnection {
       if call.kind == .serverStream { handler.began(call) }
     }
     if call.isOpen { handler.received(call, message: message) }
+  }
+
+  /// grpc-go reads the message of a unary call and those of a stream in different places, hence two codes.
+  private func endOfMissingMessage(_ call: RPCCall) {
+    end(call, call.kind == .unary ? .unknown : .internal, "unexpected EOF")
   }
 
   private func reject(_ call: RPCCall, _ failure: MessageAssembler.Failure) {

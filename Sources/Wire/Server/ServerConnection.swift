@@ -40,7 +40,7 @@ public final class ServerConnection: ChannelInboundHandler, @unchecked Sendable 
   /// Calls whose queue has drained to the low mark.
   var drained: [RPCCall] = []
   /// Response bytes queued on all calls.
-  var queuedBytes = 0
+  public internal(set) var queuedBytes = 0
   var partialBytes = 0
   var isCongested = false
 
@@ -70,6 +70,8 @@ public final class ServerConnection: ChannelInboundHandler, @unchecked Sendable 
   struct ParkedMessage {
     var call: RPCCall
     var message: [UInt8]
+    /// Bytes of flow control window that the peer gets back once the message is delivered.
+    var credit: Int
   }
 
   init(channel: any Channel, loop: ServerLoop) {

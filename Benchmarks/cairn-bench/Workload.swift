@@ -1,0 +1,117 @@
+import EtcdAPI
+import Model
+import Primitives
+import Wire
+
+/// What requests look like; makes the message of each, five bytes of headroom included.
+///
+/// Keys are those of etcd's own benchmark tool: a buffer of the key size that begins with the varint of a number
+/// below the key space's size.
+struct Workload: Sendable {
+  enum Operation: Sendable {
+    /// One put per request.
+    case put
+    /// One range per request; without `key` each request reads one key of the key space.
+    case range(key: [UInt8]?, end: [UInt8])
+    /// A transaction of some puts.
+    case transactionPut(operations: Int)
+    /// Transactions of one range or one put; `readShare` of 1,000 are ranges.
+    case transactionMixed(key: [UInt8], end: [UInt8], readShare: Int)
+  }
+
+  var operation: Operation
+  var keySize = 8
+  var valueSize = 8
+  var keySpaceSize = 1
+  var sequentialKeys = false
+  var serializable = false
+  var limit: Int64 = 0
+  var countOnly = false
+  var keysOnly = false
+  var seed: UInt64 = 1
+
+  /// Made once by `prepared`.
+  private var value: [UInt8] = []
+  private var fixedMessage: [UInt8]?
+
+  init(_ operation: Operation) {
+    self.operation = operation
+  }
+
+  /// One request, ready to send.
+  struct Request {
+    var method: EtcdMethod
+    var isWrite: Bool
+    var message: [UInt8]
+  }
+
+  /// The workload with everything computed that is the same for each request.
+  func prepared() -> Workload {
+    var copy = self
+    var random = SeededRandom(seed: seed)
+    copy.value = (0..<valueSize).map { _ in UInt8.random(in: 0...255, using: &random) }
+    if case .range(let key?, let end) = operation { copy.fixedMessage = framed(rangeRequest(key, end)) }
+    return copy
+  }
+
+  /// The `index`th request of the run.
+  func request(_ index: Int, _ random: inout SeededRandom) -> Request {
+    switch operation {
+    case .put:
+      return Request(
+        method: .put, isWrite: true, message: framed(PutRequest(key: key(index, &random), value: value)))
+    case .range(_, let end):
+      let message = fixedMessage ?? framed(rangeRequest(key(index, &random), end))
+      return Request(method: .range, isWrite: false, message: message)
+    case .transactionPut(let operations):
+      var transaction = TransactionRequest()
+      for operation in 0..<operations {
+        let key = key(index &* operations &+ operation, &random)
+        transaction.success.append(.put(PutRequest(key: key, value: value)))
+      }
+      return Request(method: .txn, isWrite: true, message: framed(transaction))
+    case .transactionMixed(let key, let end, let readShare):
+      var transaction = TransactionRequest()
+      let isRead = random.chance(readShare, in: 1000)
+      transaction.success = [
+        isRead
+          ? .range(rangeRequest(key, end))
+          : .put(PutRequest(key: self.key(index, &random), value: value))
+      ]
+      return Request(method: .txn, isWrite: !isRead, message: framed(transaction))
+    }
+  }
+
+  private func key(_ index: Int, _ random: inout SeededRandom) -> [UInt8] {
+    let number = sequentialKeys ? index % keySpaceSize : Int.random(in: 0..<keySpaceSize, using: &random)
+    var key = [UInt8](repeating: 0, count: keySize)
+    // Zigzag, as Go's binary.PutVarint.
+    var rest = UInt64(number) << 1
+    var position = 0
+    while position < keySize {
+      key[position] = rest >= 128 ? UInt8(rest & 127) | 128 : UInt8(rest)
+      if rest < 128 { break }
+      rest >>= 7
+      position += 1
+    }
+    return key
+  }
+
+  private func rangeRequest(_ key: [UInt8], _ end: [UInt8]) -> RangeRequest {
+    var request = RangeRequest(key: key, rangeEnd: end)
+    request.serializable = serializable
+    request.limit = limit
+    request.countOnly = countOnly
+    request.keysOnly = keysOnly
+    return request
+  }
+
+  private func framed(_ message: some WireMessage) -> [UInt8] {
+    var bytes = [UInt8]()
+    bytes.reserveCapacity(RPCCall.messageHeadroom + message.encodedSize)
+    for _ in 0..<RPCCall.messageHeadroom { bytes.append(0) }
+    var writer = ProtoWriter(appendingTo: bytes)
+    message.encode(into: &writer)
+    return writer.bytes
+  }
+}
