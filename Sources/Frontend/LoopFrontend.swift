@@ -95,6 +95,12 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     flushOutsideBatch()
   }
 
+  /// Somebody waits for what is applied to be committed.
+  func askForCommit() {
+    outgoing.append(.commitSoon)
+    flushOutsideBatch()
+  }
+
   private func flushOutsideBatch() {
     if !inBatch { flush() }
   }
@@ -133,6 +139,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
       context.gauge.finishedCompactRevision.load(ordering: .acquiring) < wanted
     {
       compactions.append((wanted, call, revision, body))
+      askForCommit()
       return
     }
     respond(call, revision: revision, body: body)

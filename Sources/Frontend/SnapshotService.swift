@@ -24,6 +24,7 @@ extension LoopFrontend {
     } catch {
       return fail(call, error)
     }
+    askForCommit()
     StreamPump(
       call: call, context: context, produce: { download.next() }, release: { download.discard() }
     ).start()

@@ -21,6 +21,7 @@ public struct Node: ~Copyable {
   private var apply: ApplyStage
   private var effects: [ReplicaEffect] = []
   private var lastFreeze: UInt64
+  private var isCommitWanted = false
   private var isStopped = false
 
   init(
@@ -50,6 +51,7 @@ public struct Node: ~Copyable {
       switch input {
       case .replica(let input): replica.handle(input, &effects)
       case .committed(let report): try committed(report, &outputs)
+      case .commitSoon: isCommitWanted = true
       case .logPrepared(let prepared): adopt(prepared, &outputs)
       }
     }
@@ -103,10 +105,11 @@ public struct Node: ~Copyable {
 
   private mutating func freezeIfDue(now: UInt64, _ outputs: inout NodeOutputs) throws(NodeError) {
     let applier = apply.applier
-    guard now >= nextFreeze || applier.fillingBytes >= options.generationBytes,
+    guard isCommitWanted || now >= nextFreeze || applier.fillingBytes >= options.generationBytes,
       try !apply.isCommitting()
     else { return }
     lastFreeze = now
+    isCommitWanted = false
     if try orStop({ () throws(StoreError) in try applier.freeze() }) {
       outputs.notices.append(.commitReady)
     }

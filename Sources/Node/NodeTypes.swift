@@ -9,6 +9,8 @@ public enum NodeInput: Sendable {
   case replica(ReplicaInput)
   /// The committer made a generation durable, or deleted compacted rows.
   case committed(CommitReport)
+  /// Somebody waits for what is applied to be committed: do not let the interval run out first.
+  case commitSoon
   /// A `NodeNotice.prepareLog` was carried out.
   case logPrepared(PreparedSegments)
 }
@@ -102,7 +104,7 @@ public struct NodeOptions: Sendable {
   public var logSegmentBytes: Int
 
   public init(
-    replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 100_000_000,
+    replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 1_000_000_000,
     generationBytes: Int = 16 << 20, generationBytesMax: Int = 64 << 20, catchUpEntries: UInt64 = 5_000,
     logSegmentBytes: Int = 32 << 20
   ) {

@@ -23,7 +23,7 @@ import Testing
     #expect(configuration.keepaliveInterval == .seconds(7200))
     #expect(configuration.keepaliveTimeout == .seconds(20))
     #expect(configuration.effectiveQuotaBytes == 2_147_483_648)
-    #expect(configuration.effectiveBatchInterval == .milliseconds(100))
+    #expect(configuration.effectiveBatchInterval == .milliseconds(1_000))
     #expect(configuration.logLevel == .info)
     #expect(configuration.logOutputs == ["default"])
     #expect(try configuration.bootstrapMembers().map(\.name) == ["default"])

@@ -41,7 +41,7 @@ public struct ServerConfiguration: Sendable, Equatable {
 
   /// As given: 0 is etcd's default quota, negative means none. `effectiveQuotaBytes` tells the meaning.
   public var quotaBackendBytes: Int64
-  /// As given: zero means the default of 100 ms.
+  /// As given: zero means the default of 1 s.
   public var backendBatchInterval: GoDuration
 
   public var logLevel: LogLevel
@@ -58,9 +58,10 @@ public struct ServerConfiguration: Sendable, Equatable {
     }
   }
 
-  /// Longest time that applied entries wait for a background commit.
+  /// Longest time that applied entries wait for a background commit. etcd's default is 100 ms; a longer one rewrites
+  /// each page of the tree less often, and the log makes up for what was not committed.
   public var effectiveBatchInterval: GoDuration {
-    backendBatchInterval.nanoseconds > 0 ? backendBatchInterval : .milliseconds(100)
+    backendBatchInterval.nanoseconds > 0 ? backendBatchInterval : .milliseconds(1_000)
   }
 
   /// Where the log's segments are.

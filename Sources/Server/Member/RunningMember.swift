@@ -70,8 +70,7 @@ final class RunningMember {
   private static func openStore(
     _ configuration: ServerConfiguration, _ directory: DataDirectory, _ disk: PosixDisk
   ) throws -> (Store, [Member]) {
-    var options = StoreOptions()
-    options.generationMemoryBytesMax = 64 << 20
+    let options = StoreOptions()
     if try disk.exists(directory.storePath) {
       let store = try Store.open(path: directory.storePath, options: options, identity: nil)
       // A crash may have come between the store's creation and the first entry of the log.
