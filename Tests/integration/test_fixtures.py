@@ -39,17 +39,32 @@ def _range(client: api.Client, revision: int) -> list[list]:
              found.lease, len(found.value), hashlib.sha256(found.value).hexdigest()] for found in answer.kvs]
 
 
+def unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:
+    with tarfile.open(archive) as file:
+        file.extractall(folder)
+
+
+def opened(server: harness.Server) -> dict:
+    """The log line about what was found in the directory."""
+    lines = (json.loads(line) for line in server.log().splitlines() if line.startswith("{"))
+    return next(line for line in lines if line["msg"] == "opened member")
+
+
 def test_there_are_fixtures():
     assert ARCHIVES
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_a_released_directory_opens(archive: pathlib.Path, tmp_path: pathlib.Path):
-    with tarfile.open(archive) as file:
-        file.extractall(tmp_path, filter="tar")
+    unpack(archive, tmp_path)
     expected = json.loads((archive.parent / "content.json").read_text())
     with harness.cairn(tmp_path) as server:
         server.start()
+        found = opened(server)
+        if "killed" in archive.name:
+            assert found["applied-index"] < found["last-index"], "nothing was left to replay"
+        else:
+            assert found["clean-shutdown"]
         assert describe(server.client()) == expected
         assert server.client().put(b"a later version", b"writes on") == expected["revision"] + 1
         server.kill()
@@ -60,8 +75,7 @@ def test_a_released_directory_opens(archive: pathlib.Path, tmp_path: pathlib.Pat
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_an_unknown_format_is_refused_by_name(archive: pathlib.Path, tmp_path: pathlib.Path):
     """A directory of a version yet to come: the pointer is whole and names a format that nobody knows."""
-    with tarfile.open(archive) as file:
-        file.extractall(tmp_path, filter="tar")
+    unpack(archive, tmp_path)
     body = b"cairn-data 999\nstore 0000000000000001\n"
     checksum = google_crc32c.value(body)
     (tmp_path / "data/member/CURRENT").write_bytes(body + b"crc32c %08x\n" % checksum)
