@@ -28,9 +28,11 @@ public struct LogOptions: Sendable {
   public var segmentBytes: Int
   /// Spare segments that `prepareNextSegment` keeps ready.
   public var spareSegments: Int
-  /// The zstd level of large batches.
+  /// The zstd level of large batches. Measured on batches of ten Kubernetes-like entries of 900 bytes, CPU of a whole
+  /// flush: raw 7.7 us, level -5 11.7 us (5.5 times smaller), -1 13.1 us (6.9), 1 17.1 us (8.2).
   public var compressionLevel: Int32
-  /// Payloads below this size (bytes) are stored raw: they fit a sector or few anyway.
+  /// Payloads below this size (bytes) are stored raw. One entry of 900 bytes becomes 1.2 times smaller for three times
+  /// the CPU of its flush, two become 2.1 times smaller.
   public var compressionThreshold: Int
   /// Plain bytes after which a flush begins another frame. A single larger entry still makes one frame.
   public var frameBytes: Int
@@ -45,7 +47,7 @@ public struct LogOptions: Sendable {
 
   public init(
     absence: Absence, saltSeed: UInt32, segmentBytes: Int = 32 << 20, spareSegments: Int = 1,
-    compressionLevel: Int32 = 1, compressionThreshold: Int = 1024, frameBytes: Int = 4 << 20,
+    compressionLevel: Int32 = -1, compressionThreshold: Int = 1800, frameBytes: Int = 4 << 20,
     durableIndex: UInt64 = 0, firstIndexNeeded: UInt64 = 0
   ) {
     self.absence = absence

@@ -118,9 +118,34 @@ extension FoundSegment {
   /// For the last segment: looks behind the end for what tells a torn flush from damage to synced frames.
   mutating func examineTail(_ bytes: UnsafeRawBufferPointer) throws(LogError) {
     var remnantsEnd = end
+    var nonzeroEnd = end
     var offset = end
-    while offset + LogFormat.frameHeaderBytes <= bytes.count {
-      // Nearly all of a segment is skipped by this one comparison.
+    while offset < bytes.count {
+      // Most of a segment is zeros or stale: this loop is what opening a log costs.
+      let blockEnd = min(offset + Self.scanBlockBytes, bytes.count)
+      if !Self.isZero(bytes, offset..<blockEnd) {
+        nonzeroEnd = blockEnd
+        remnantsEnd = max(remnantsEnd, try examineBlock(bytes, from: offset, to: blockEnd))
+      }
+      offset = blockEnd
+    }
+    if header.isReused {
+      // Stale bytes are not news. What carries our chain or number is the torn header itself.
+      if remnantsEnd == end, hasTornHeader(bytes) { remnantsEnd = end + LogFormat.frameHeaderBytes }
+    } else {
+      while nonzeroEnd > end, bytes[nonzeroEnd - 1] == 0 { nonzeroEnd -= 1 }
+      remnantsEnd = max(remnantsEnd, nonzeroEnd)
+    }
+    tornBytes = remnantsEnd - end
+  }
+
+  /// The end of the last whole frame header's frame in a block that lies behind the verified frames.
+  private func examineBlock(
+    _ bytes: UnsafeRawBufferPointer, from start: Int, to blockEnd: Int
+  ) throws(LogError) -> Int {
+    var remnantsEnd = end
+    var offset = start
+    while offset < blockEnd, offset + LogFormat.frameHeaderBytes <= bytes.count {
       if bytes.little(offset, as: UInt32.self) == LogFormat.frameMagic,
         let frame = FrameHeader(bytes, at: offset, salt: header.salt), frame.number >= nextFrame
       {
@@ -135,26 +160,23 @@ extension FoundSegment {
       }
       offset += LogFormat.alignment
     }
-    if header.isReused {
-      // Stale bytes are not news. What carries our chain or number is the torn header itself.
-      if remnantsEnd == end, hasTornHeader(bytes) { remnantsEnd = end + LogFormat.frameHeaderBytes }
-    } else {
-      remnantsEnd = max(remnantsEnd, lastNonzero(bytes))
+    return remnantsEnd
+  }
+
+  private static let scanBlockBytes = 128
+
+  private static func isZero(_ bytes: UnsafeRawBufferPointer, _ block: Range<Int>) -> Bool {
+    guard block.count == scanBlockBytes else { return bytes[block].allSatisfy { $0 == 0 } }
+    var all: UInt64 = 0
+    for offset in stride(from: block.lowerBound, to: block.upperBound, by: 8) {
+      all |= bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
     }
-    tornBytes = remnantsEnd - end
+    return all == 0
   }
 
   private func hasTornHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard end + LogFormat.frameHeaderBytes <= bytes.count else { return false }
     return bytes.little(end + 8, as: UInt32.self) == chain
       || bytes.little(end + 32, as: UInt64.self) == nextFrame
-  }
-
-  /// The end of the last nonzero byte behind the frames, or `end`.
-  private func lastNonzero(_ bytes: UnsafeRawBufferPointer) -> Int {
-    var last = bytes.count
-    while last - 8 >= end, bytes.little(last - 8, as: UInt64.self) == 0 { last -= 8 }
-    while last > end, bytes[last - 1] == 0 { last -= 1 }
-    return last
   }
 }

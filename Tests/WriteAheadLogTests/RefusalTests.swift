@@ -199,7 +199,7 @@ struct RefusalTests {
     #expect(throws: LogError.self) { try open(disk, options) }
   }
 
-  @Test("one flush writes once and syncs once; an idle flush touches nothing; commits alone ride along")
+  @Test("one flush writes once and syncs once; an idle flush touches nothing")
   func oneWriteOneSync() throws {
     let disk = SimulatedDisk()
     let (log, _) = try WriteAheadLog.open(
