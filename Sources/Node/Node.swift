@@ -21,7 +21,9 @@ public struct Node: ~Copyable {
   private var apply: ApplyStage
   private var effects: [ReplicaEffect] = []
   private var lastFreeze: UInt64
-  private var isCommitWanted = false
+  /// True at first: the sooner the store knows of the log, the sooner a log that has vanished is told from a first
+  /// start.
+  private var isCommitWanted = true
   private var isStopped = false
 
   init(
@@ -55,12 +57,15 @@ public struct Node: ~Copyable {
       case .logPrepared(let prepared): adopt(prepared, &outputs)
       }
     }
+    var progressed = false
     repeat {
       replica.flush(&effects)
       try route(&outputs)
-      try syncLog()
-      try applyCommitted(&outputs)
-    } while !effects.isEmpty
+      // What the log or the apply stage reports may let the replica go on only at its next flush: a single voter's
+      // entry commits when its append is durable. Stopping here would leave it until the next input.
+      progressed = try syncLog()
+      if try applyCommitted(&outputs) { progressed = true }
+    } while progressed || !effects.isEmpty
     try freezeIfDue(now: now, &outputs)
     if let preparation = log.log.nextPreparation() { outputs.notices.append(.prepareLog(preparation)) }
   }
@@ -84,21 +89,24 @@ public struct Node: ~Copyable {
     effects.removeAll(keepingCapacity: true)
   }
 
-  private mutating func syncLog() throws(NodeError) {
-    if let sequence = try orStop({ () throws(LogError) in try log.flush() }) {
-      replica.handle(.appended(sequence: sequence), &effects)
-    }
+  /// True when something became durable.
+  private mutating func syncLog() throws(NodeError) -> Bool {
+    guard let sequence = try orStop({ () throws(LogError) in try log.flush() }) else { return false }
+    replica.handle(.appended(sequence: sequence), &effects)
+    return true
   }
 
-  private mutating func applyCommitted(_ outputs: inout NodeOutputs) throws(NodeError) {
+  /// True when something was applied.
+  private mutating func applyCommitted(_ outputs: inout NodeOutputs) throws(NodeError) -> Bool {
     // What an appended log has just committed is routed first, so that it is applied in this round.
     try route(&outputs)
     guard
       let (applied, changed) = try apply.run(
         generationBytesMax: options.generationBytesMax, &outputs.answers)
-    else { return }
+    else { return false }
     if let changed { replica.adoptConfiguration(changed) }
     replica.handle(.applied(index: applied), &effects)
+    return true
   }
 
   // MARK: Towards LMDB
