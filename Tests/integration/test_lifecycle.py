@@ -41,6 +41,7 @@ REFUSED = {
 
 def run_refused(binary: pathlib.Path, arguments: list[str], environment: dict[str, str],
                 folder: pathlib.Path) -> subprocess.CompletedProcess:
+    folder.mkdir(exist_ok=True)
     return subprocess.run([str(binary), *arguments], capture_output=True, text=True, timeout=30, cwd=folder,
                           env={"PATH": os.environ["PATH"], **environment})
 
@@ -52,8 +53,8 @@ def subject_binary() -> pathlib.Path:
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_command_lines(case, tmp_path):
     arguments, environment, words = REFUSED[case]
-    expected = run_refused(harness.etcd_distribution() / "etcd", arguments, environment, tmp_path)
-    got = run_refused(subject_binary(), arguments, environment, tmp_path)
+    expected = run_refused(harness.etcd_distribution() / "etcd", arguments, environment, tmp_path / "etcd")
+    got = run_refused(subject_binary(), arguments, environment, tmp_path / "cairn")
     assert expected.returncode != 0
     assert got.returncode == expected.returncode, f"etcd: {expected}\ncairn: {got}"
     for word in words:

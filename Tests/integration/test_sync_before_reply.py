@@ -78,7 +78,7 @@ def test_a_missing_sync_is_found(traced):
     assert len(system_calls.unsynced_replies(none, tags)) == len(tags)
     late = system_calls.parse(re.sub(r"^(\d+ +)(fdatasync|fsync)\(.*$", "", trace, flags=re.MULTILINE))
     assert len(system_calls.unsynced_replies(late, tags)) == len(tags)
-    nowhere = [(bytes(TAG_BYTES), answered) for _, answered in tags[:3]]
+    nowhere = [(b"\xa5" * TAG_BYTES, answered) for _, answered in tags[:3]]
     assert len(system_calls.unsynced_replies(calls, nowhere)) == 3
 
 
