@@ -44,6 +44,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .rangeStream: rangeStream(call, message)
     case .memberList: memberList(call, message)
     case .status: status(call)
+    case .alarm: alarm(call, message)
     case .hash: hash(call)
     case .hashKV: hashKV(call, message)
     case .snapshot: snapshot(call)

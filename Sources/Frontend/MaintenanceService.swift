@@ -29,6 +29,30 @@ extension LoopFrontend {
     }
   }
 
+  /// Lists the alarms of the store, whose table is keyed by the encoded AlarmMember as etcd's bucket is. Raising and
+  /// disarming come with quota and scrub; until then nothing raises one.
+  func alarm(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
+    guard let request = decode(Etcdserverpb_AlarmRequest.self, call, message) else { return }
+    guard request.action == .get else {
+      return call.fail(ClientError(.unimplemented, "etcdserver: alarms cannot be changed"))
+    }
+    do throws(StoreError) {
+      var response = Etcdserverpb_AlarmResponse()
+      response.header = header(revision: try view().revision)
+      try view().tableRows(.alarm, from: [], to: .unbounded) { (key, _) throws(StoreError) -> ScanStep in
+        if let alarm = try? Etcdserverpb_AlarmMember(serializedBytes: Array(key)),
+          request.alarm == .none || request.alarm == alarm.alarm
+        {
+          response.alarms.append(alarm)
+        }
+        return .next
+      }
+      respond(call, response)
+    } catch {
+      fail(call, error)
+    }
+  }
+
   /// Rows that a hash visits before its thread is given up to other work.
   private static let hashRowsPerStep = 100_000
 
