@@ -33,10 +33,10 @@ int64_t cairn_file_length(int descriptor) {
   return status.st_size;
 }
 
-int cairn_file_allocate(int descriptor, int64_t length) {
+int cairn_file_allocate(int descriptor, int64_t offset, int64_t length) {
   int result;
   do {
-    result = fallocate(descriptor, 0, 0, length);
+    result = fallocate(descriptor, 0, offset, length);
   } while (result != 0 && errno == EINTR);
   return result == 0 ? 0 : errno;
 }

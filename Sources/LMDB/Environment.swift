@@ -151,10 +151,10 @@ public final class Environment: Sendable {
     return length
   }
 
-  /// Allocates disk space so that the file is at least `bytes` long; what it holds stays. False where the
-  /// file system cannot allocate ahead.
-  public func allocate(bytes: Int64) throws(LMDBError) -> Bool {
-    let status = cairn_file_allocate(descriptor, bytes)
+  /// Allocates disk space for a part of the file, extending it if need be; what it holds stays. False where
+  /// the file system cannot allocate ahead.
+  public func allocate(_ bytes: Range<Int64>) throws(LMDBError) -> Bool {
+    let status = cairn_file_allocate(descriptor, bytes.lowerBound, bytes.upperBound - bytes.lowerBound)
     if status == LMDBError.notSupportedCode { return false }
     guard status == 0 else { throw LMDBError(operation: "fallocate", path: path, code: status) }
     return true

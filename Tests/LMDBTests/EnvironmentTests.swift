@@ -195,7 +195,7 @@ struct EnvironmentTests {
     do {
       let environment = try file.open()
       try write(environment, "a", "1")
-      if try environment.allocate(bytes: 4 << 20) {
+      if try environment.allocate(0..<4 << 20) {
         #expect(try environment.fileBytes() == 4 << 20)
       }
       #expect(environment.usedPages * environment.pageBytes < 1 << 20)

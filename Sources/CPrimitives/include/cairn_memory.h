@@ -28,9 +28,9 @@ int cairn_file_identity(int descriptor, uint64_t *_Nonnull device, uint64_t *_No
 /// Length of an open file in bytes, or -errno.
 int64_t cairn_file_length(int descriptor);
 
-/// Allocates and extends a file to `length` bytes, keeping what it holds. 0 or errno; EOPNOTSUPP where the
-/// file system cannot.
-int cairn_file_allocate(int descriptor, int64_t length);
+/// Allocates `length` bytes of a file from `offset`, extending it and keeping what it holds. 0 or errno;
+/// EOPNOTSUPP where the file system cannot.
+int cairn_file_allocate(int descriptor, int64_t offset, int64_t length);
 
 void cairn_file_close(int descriptor);
 

@@ -119,7 +119,7 @@ struct Arena: ~Copyable {
       }
       spillDescriptor = descriptor
     }
-    let status = cairn_file_allocate(spillDescriptor, Int64(spillBytes + length))
+    let status = cairn_file_allocate(spillDescriptor, Int64(spillBytes), Int64(length))
     guard status == 0 else {
       if status == 28 || status == 122 {  // ENOSPC, EDQUOT
         throw StoreError.noSpace(file: spillPath, operation: "fallocate of the spill file")

@@ -44,7 +44,7 @@ extension Committer {
       }
       while let (bytes, value) = found {
         guard let revision = RevisionKey.revision(bytes), let row = RevisionRow(key: bytes, value: value),
-          let fields = KeyValueBytes(decoding: row.keyValue)
+          row.isIntact, let fields = KeyValueBytes(decoding: row.keyValue)
         else {
           batch.corrupt = Array(bytes)
           break
@@ -75,7 +75,9 @@ extension Committer {
       try key.withBytes { (bytes: UnsafeRawBufferPointer) throws(StoreError) in
         do throws(LMDBError) {
           guard let value = try transaction.get(table, bytes) else { return }
-          guard let row = RevisionRow(key: bytes, value: value) else { throw LMDBError.corruptRow }
+          guard let row = RevisionRow(key: bytes, value: value), row.isIntact else {
+            throw LMDBError.corruptRow
+          }
           state.setHash -= SetHash(
             main: revision.main, sub: UInt32(truncatingIfNeeded: revision.sub), keyValue: row.keyValue)
           if try transaction.delete(table, bytes) { report.rowsDeleted += 1 }

@@ -111,7 +111,7 @@ public final class Committer: @unchecked Sendable {
           target in
           RevisionRow.encode(
             key: key, flags: record.isTombstone ? RowFormat.tombstone : 0, pointers: record.pointers,
-            keyValue: keyValue, to: target)
+            keyValue: keyValue, keyValueChecksum: record.header.pointee.keyValueChecksum, to: target)
         }
       }
     }
@@ -129,7 +129,7 @@ public final class Committer: @unchecked Sendable {
           keyValue.count <= store.options.inlineBytesMax
           ? keyValue : UnsafeRawBufferPointer(rebasing: keyValue[0..<0])
         try keys.put(
-          current.key, version: record.version, pointers: record.pointers, inlined: inlined, &transaction)
+          current.key, record, inlined: inlined, &transaction)
       }
       node = current.next(0)
     }

@@ -99,18 +99,19 @@ extension ReadView {
   }
 
   func missing(_ revision: Revision) -> StoreError {
+    corrupt(revision, "a row that other rows point to is missing")
+  }
+
+  func corrupt(_ revision: Revision, _ reason: String) -> StoreError {
     var key = RevisionKey(revision)
     return .corrupt(
-      file: store.path, table: .rev, key: key.withBytes { bytes in Array(bytes) },
-      reason: "a row that other rows point to is missing")
+      file: store.path, table: .rev, key: key.withBytes { bytes in Array(bytes) }, reason: reason)
   }
 
   /// A `rev` row as seen by callers.
   func decode(_ row: RevisionRow, at revision: Revision) throws(StoreError) -> Row {
-    guard let fields = KeyValueBytes(decoding: row.keyValue) else {
-      var key = RevisionKey(revision)
-      throw StoreError.corrupt(
-        file: store.path, table: .rev, key: key.withBytes { bytes in Array(bytes) }, reason: "KeyValue form")
+    guard row.isIntact, let fields = KeyValueBytes(decoding: row.keyValue) else {
+      throw corrupt(revision, "KeyValue checksum or form")
     }
     return Row(
       version: RowVersion(

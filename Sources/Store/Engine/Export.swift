@@ -90,17 +90,22 @@ public final class Export: @unchecked Sendable {
 enum RowCheck {
   static func isValid(_ table: Table, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Bool {
     switch table {
-    case .rev: RevisionKey.revision(key) != nil && RevisionRow(key: key, value: value) != nil
+    case .rev: RevisionKey.revision(key) != nil && RevisionRow(key: key, value: value)?.isIntact == true
     case .key:
       key.count == RowFormat.keyPartBytes
         ? LinkRow(table: table, key: key, value: value) != nil
-        : KeyRow(table: table, key: key, value: value) != nil
+        : isIntact(KeyRow(table: table, key: key, value: value))
     case .long:
       key.count == RowFormat.nodeBytes + RowFormat.keyPartBytes
         ? LinkRow(table: table, key: key, value: value) != nil
-        : KeyRow(table: table, key: key, value: value) != nil
+        : isIntact(KeyRow(table: table, key: key, value: value))
     case .lease, .leasekey, .auth, .user, .role, .member, .alarm, .meta:
       TableValue.payload(table, key: key, value: value) != nil
     }
+  }
+
+  private static func isIntact(_ row: KeyRow?) -> Bool {
+    guard let row else { return false }
+    return !row.isInlined || row.isIntact
   }
 }

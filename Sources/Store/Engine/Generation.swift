@@ -1,5 +1,6 @@
 internal import CPrimitives
 internal import Model
+internal import Primitives
 
 /// The state at an entry boundary.
 struct Boundary {
@@ -106,6 +107,8 @@ final class Generation: @unchecked Sendable {
     let node: SkipNode
     if let found { node = found } else { node = try keyWriter.insert(keyValue.key, in: &arena) }
     let address = try arena.allocate(VersionRecord.headerBytes + count)
+    keyValue.encode(to: address + VersionRecord.headerBytes)
+    let encoded = UnsafeRawBufferPointer(start: address + VersionRecord.headerBytes, count: count)
     address.storeBytes(
       of: VersionHeader(
         older: found?.record, jumpRecord: jumpRecord?.address, node: node.address, main: revision.main,
@@ -114,11 +117,11 @@ final class Generation: @unchecked Sendable {
         sub: UInt32(truncatingIfNeeded: revision.sub),
         previousSub: UInt32(truncatingIfNeeded: pointers.previous.sub),
         jumpSub: UInt32(truncatingIfNeeded: pointers.jump.sub), depth: pointers.depth,
-        isTombstone: isTombstone ? 1 : 0, keyValueCount: UInt32(count)), as: VersionHeader.self)
-    keyValue.encode(to: address + VersionRecord.headerBytes)
+        isTombstone: isTombstone ? 1 : 0, keyValueCount: UInt32(count),
+        keyValueChecksum: CRC32C.checksum(encoded)), as: VersionHeader.self)
     let record = VersionRecord(address: address)
     setHash += SetHash(
-      main: revision.main, sub: UInt32(truncatingIfNeeded: revision.sub), keyValue: record.keyValue)
+      main: revision.main, sub: UInt32(truncatingIfNeeded: revision.sub), keyValue: encoded)
     try revisions.set(recordCount, record, in: &arena)
     recordCount += 1
     node.setRecord(address)

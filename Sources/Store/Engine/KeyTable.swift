@@ -22,28 +22,29 @@ struct KeyTable {
 
   /// Writes the latest row of a key, with links down to it where it is long.
   mutating func put(
-    _ key: UnsafeRawBufferPointer, version: RowVersion, pointers: RowPointers,
-    inlined: UnsafeRawBufferPointer, _ transaction: inout WriteTransaction
+    _ key: UnsafeRawBufferPointer, _ record: VersionRecord, inlined: UnsafeRawBufferPointer,
+    _ transaction: inout WriteTransaction
   ) throws(StoreError) {
     guard key.count < RowFormat.keyPartBytes else {
       let place = try linkDown(key, &transaction)
       return try place.bytes.withBytes { (entry: UnsafeRawBufferPointer) throws(StoreError) in
-        try put(place.table, entry, version, pointers, inlined, &transaction)
+        try put(place.table, entry, record, inlined, &transaction)
       }
     }
-    try put(.key, key, version, pointers, inlined, &transaction)
+    try put(.key, key, record, inlined, &transaction)
   }
 
   @inline(__always)
   private func put(
-    _ table: Table, _ entry: UnsafeRawBufferPointer, _ version: RowVersion, _ pointers: RowPointers,
+    _ table: Table, _ entry: UnsafeRawBufferPointer, _ record: VersionRecord,
     _ inlined: UnsafeRawBufferPointer, _ transaction: inout WriteTransaction
   ) throws(StoreError) {
     do throws(LMDBError) {
       let database = table == .key ? tables.key : tables.long
       try transaction.put(database, entry, count: RowFormat.keyHeaderBytes + inlined.count) { target in
         KeyRow.encode(
-          table: table, key: entry, version: version, pointers: pointers, inlined: inlined, to: target)
+          table: table, key: entry, version: record.version, pointers: record.pointers, inlined: inlined,
+          keyValueChecksum: record.header.pointee.keyValueChecksum, to: target)
       }
     } catch {
       throw StoreError(error)

@@ -123,12 +123,17 @@ public final class ReadView: @unchecked Sendable {
     _ latest: KeyRow, key: UnsafeRawBufferPointer, limit: Int64, content: RowContent
   ) throws(StoreError) -> Row? {
     if latest.version.mod.main <= limit {
-      if latest.isInlined || content == .metadata {
+      if content == .metadata {
+        return Row(
+          version: latest.version, key: key, keyValue: UnsafeRawBufferPointer(start: nil, count: 0))
+      }
+      if latest.isInlined {
+        guard latest.isIntact else { throw corruptLatest(key) }
         return Row(version: latest.version, key: key, keyValue: latest.keyValue)
       }
-      guard let row = try diskRevisionRow(latest.version.mod) else {
-        if latest.version.mod.main <= boundary.compactRevision, latest.isTombstone { return nil }
-        throw missing(latest.version.mod)
+      guard let row = try diskRevisionRow(latest.version.mod) else { throw missing(latest.version.mod) }
+      guard row.isIntact, row.keyValueChecksum == latest.keyValueChecksum else {
+        throw corrupt(latest.version.mod, "KeyValue checksum")
       }
       return Row(version: latest.version, key: key, keyValue: row.keyValue)
     }
@@ -136,5 +141,11 @@ public final class ReadView: @unchecked Sendable {
     var decoded = try decode(row, at: revision)
     decoded.key = key
     return decoded
+  }
+
+  private func corruptLatest(_ key: UnsafeRawBufferPointer) -> StoreError {
+    .corrupt(
+      file: store.path, table: key.count < RowFormat.keyPartBytes ? .key : .long, key: Array(key),
+      reason: "KeyValue checksum")
   }
 }

@@ -22,6 +22,7 @@ struct VersionHeader {
   var depth: UInt32
   var isTombstone: UInt32
   var keyValueCount: UInt32
+  var keyValueChecksum: UInt32
 }
 
 struct VersionRecord {

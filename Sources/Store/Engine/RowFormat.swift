@@ -2,8 +2,11 @@ internal import CPrimitives
 internal import Model
 internal import Primitives
 
-/// The bytes of rows in LMDB. All integers are big-endian; every checksum is CRC32C over the table's raw
-/// value (one byte), the row's LMDB key, and the row's value behind the checksum.
+/// The bytes of rows in LMDB. All integers are big-endian.
+///
+/// `crc` is CRC32C over the table's raw value (one byte), the row's LMDB key, and the row's header (or payload)
+/// behind the checksum. `kv crc` is CRC32C over the row's KeyValue bytes: a checksum of its own, so that a walk
+/// along pointers or a count need not touch values.
 ///
 /// `rev`, key: the revision.
 /// ```
@@ -12,26 +15,28 @@ internal import Primitives
 /// ```
 /// `rev`, value:
 /// ```
-///  0         4       5        8       12         16         20          28          36
-///  | crc u32 | flags | 0 0 0  | depth | prev.sub | jump.sub | prev.main | jump.main | KeyValue bytes ...
+///  0     4       5       8        12      16         20         24          32          40
+///  | crc | flags | 0 0 0 | kv crc | depth | prev.sub | jump.sub | prev.main | jump.main | KeyValue ...
 /// ```
-/// `key` (and the leaves of `long`), value:
+/// `key` (and the leaves of `long`), value; the KeyValue bytes are there if the inlined flag is set, their
+/// checksum always:
 /// ```
-///  0         4       5        8       12    16         20         24
-///  | crc u32 | flags | 0 0 0  | depth | sub | prev.sub | jump.sub |
-///  24    32          40          48       56        64      72
-///  | mod | prev.main | jump.main | create | version | lease | KeyValue bytes if the inlined flag is set ...
+///  0     4       5       8        12      16    20         24         28
+///  | crc | flags | 0 0 0 | kv crc | depth | sub | prev.sub | jump.sub |
+///  28    36          44          52       60        68      76
+///  | mod | prev.main | jump.main | create | version | lease | KeyValue ...
 /// ```
 /// A link (a `key` row of exactly 480 bytes, and a `long` row whose part of the key is 480 bytes), value:
 /// ```
-///  0         4       5        8      16
-///  | crc u32 | flags | 0 0 0  | node |
+///  0     4       5       8      16
+///  | crc | flags | 0 0 0 | node |
 /// ```
 /// `long`, key: `| node u64 | part of the key, 0 to 480 bytes |`.
 ///
-/// All other tables, value: `| crc u32 | payload ... |`.
+/// All other tables, value: `| crc | payload ... |`.
 ///
-/// Flags: 1 tombstone, 2 inlined KeyValue, 4 link. Others are zero; a reader refuses them.
+/// Checksums, depth and subs have 32 bits, the others 64. Flags: 1 tombstone, 2 inlined KeyValue, 4 link.
+/// Others are zero; a reader refuses them.
 ///
 /// `prev` is the key's row before this one (a tombstone included), `jump` an older one further back: rows of
 /// a key form a skew-binary skip list over their number in it (`depth`, 0 first), so the jump of depth d goes
@@ -39,8 +44,8 @@ internal import Primitives
 /// compaction deleted.
 enum RowFormat {
   static let revisionKeyBytes = 16
-  static let revisionHeaderBytes = 36
-  static let keyHeaderBytes = 72
+  static let revisionHeaderBytes = 40
+  static let keyHeaderBytes = 76
   static let linkBytes = 16
   static let checksumBytes = 4
   /// Bytes of a user key that one level holds; a key at least this long goes on in `long`.
@@ -69,52 +74,59 @@ struct RowPointers {
   var depth: UInt32 = 0
 }
 
-/// A decoded row of `rev`.
+/// A decoded row of `rev`: its header is verified, its KeyValue bytes only by `isIntact`.
 struct RevisionRow {
   var flags: UInt8
+  var keyValueChecksum: UInt32
   var pointers: RowPointers
   var keyValue: UnsafeRawBufferPointer
 
   var isTombstone: Bool { flags & RowFormat.tombstone != 0 }
+  /// To be asked before the KeyValue bytes are used.
+  var isIntact: Bool { CRC32C.checksum(keyValue) == keyValueChecksum }
 
-  /// Nil if checksum or form are wrong.
+  /// Nil if checksum or form of the header are wrong.
   @inline(__always)
   init?(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-    guard value.count >= RowFormat.revisionHeaderBytes,
+    let end = RowFormat.revisionHeaderBytes
+    guard value.count >= end,
       value.word32(0)
-        == RowFormat.checksum(.rev, key: key, body: UnsafeRawBufferPointer(rebasing: value[4...]))
+        == RowFormat.checksum(.rev, key: key, body: UnsafeRawBufferPointer(rebasing: value[4..<end]))
     else { return nil }
     flags = value[4]
     guard flags & ~RowFormat.tombstone == 0 else { return nil }
+    keyValueChecksum = value.word32(8)
     pointers = RowPointers(
-      previous: Revision(main: value.signed64(20), sub: Int64(value.word32(12))),
-      jump: Revision(main: value.signed64(28), sub: Int64(value.word32(16))), depth: value.word32(8))
-    keyValue = UnsafeRawBufferPointer(rebasing: value[RowFormat.revisionHeaderBytes...])
+      previous: Revision(main: value.signed64(24), sub: Int64(value.word32(16))),
+      jump: Revision(main: value.signed64(32), sub: Int64(value.word32(20))), depth: value.word32(12))
+    keyValue = UnsafeRawBufferPointer(rebasing: value[end...])
   }
 
   /// Writes a row's value of `revisionHeaderBytes` + `keyValue.count` bytes to `target`.
   static func encode(
     key: UnsafeRawBufferPointer, flags: UInt8, pointers: RowPointers, keyValue: UnsafeRawBufferPointer,
-    to target: UnsafeMutableRawPointer
+    keyValueChecksum: UInt32, to target: UnsafeMutableRawPointer
   ) {
     target.set32(UInt32(flags) << 24, at: 4)
-    target.set32(pointers.depth, at: 8)
-    target.set32(UInt32(truncatingIfNeeded: pointers.previous.sub), at: 12)
-    target.set32(UInt32(truncatingIfNeeded: pointers.jump.sub), at: 16)
-    target.set64(UInt64(bitPattern: pointers.previous.main), at: 20)
-    target.set64(UInt64(bitPattern: pointers.jump.main), at: 28)
+    target.set32(keyValueChecksum, at: 8)
+    target.set32(pointers.depth, at: 12)
+    target.set32(UInt32(truncatingIfNeeded: pointers.previous.sub), at: 16)
+    target.set32(UInt32(truncatingIfNeeded: pointers.jump.sub), at: 20)
+    target.set64(UInt64(bitPattern: pointers.previous.main), at: 24)
+    target.set64(UInt64(bitPattern: pointers.jump.main), at: 32)
     if let source = keyValue.baseAddress {
       (target + RowFormat.revisionHeaderBytes).copyMemory(from: source, byteCount: keyValue.count)
     }
-    let body = UnsafeRawBufferPointer(
-      start: target + 4, count: RowFormat.revisionHeaderBytes - 4 + keyValue.count)
-    target.set32(RowFormat.checksum(.rev, key: key, body: body), at: 0)
+    let header = UnsafeRawBufferPointer(start: target + 4, count: RowFormat.revisionHeaderBytes - 4)
+    target.set32(RowFormat.checksum(.rev, key: key, body: header), at: 0)
   }
 }
 
-/// A decoded row of `key` or leaf of `long`: the latest version of a key.
+/// A decoded row of `key` or leaf of `long`, the latest version of a key: its header is verified, its KeyValue
+/// bytes only by `isIntact`.
 struct KeyRow {
   var flags: UInt8
+  var keyValueChecksum: UInt32
   var version: RowVersion
   var pointers: RowPointers
   /// Empty if the bytes are only in `rev`.
@@ -122,48 +134,55 @@ struct KeyRow {
 
   var isTombstone: Bool { flags & RowFormat.tombstone != 0 }
   var isInlined: Bool { flags & RowFormat.inlined != 0 }
+  /// To be asked before inlined KeyValue bytes are used.
+  var isIntact: Bool { CRC32C.checksum(keyValue) == keyValueChecksum }
 
-  /// Nil if checksum or form are wrong.
+  /// Nil if checksum or form of the header are wrong.
   @inline(__always)
   init?(table: Table, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-    guard value.count >= RowFormat.keyHeaderBytes,
+    let end = RowFormat.keyHeaderBytes
+    guard value.count >= end,
       value.word32(0)
-        == RowFormat.checksum(table, key: key, body: UnsafeRawBufferPointer(rebasing: value[4...]))
+        == RowFormat.checksum(table, key: key, body: UnsafeRawBufferPointer(rebasing: value[4..<end]))
     else { return nil }
     flags = value[4]
-    guard flags & ~(RowFormat.tombstone | RowFormat.inlined) == 0 else { return nil }
+    guard flags & ~(RowFormat.tombstone | RowFormat.inlined) == 0,
+      (flags & RowFormat.inlined != 0) == (value.count > end)
+    else { return nil }
+    keyValueChecksum = value.word32(8)
     version = RowVersion(
-      mod: Revision(main: value.signed64(24), sub: Int64(value.word32(12))), create: value.signed64(48),
-      version: value.signed64(56), lease: value.signed64(64), isTombstone: flags & RowFormat.tombstone != 0)
+      mod: Revision(main: value.signed64(28), sub: Int64(value.word32(16))), create: value.signed64(52),
+      version: value.signed64(60), lease: value.signed64(68), isTombstone: flags & RowFormat.tombstone != 0)
     pointers = RowPointers(
-      previous: Revision(main: value.signed64(32), sub: Int64(value.word32(16))),
-      jump: Revision(main: value.signed64(40), sub: Int64(value.word32(20))), depth: value.word32(8))
-    keyValue = UnsafeRawBufferPointer(rebasing: value[RowFormat.keyHeaderBytes...])
+      previous: Revision(main: value.signed64(36), sub: Int64(value.word32(20))),
+      jump: Revision(main: value.signed64(44), sub: Int64(value.word32(24))), depth: value.word32(12))
+    keyValue = UnsafeRawBufferPointer(rebasing: value[end...])
   }
 
   /// Writes a row's value of `keyHeaderBytes` + `inlined.count` bytes to `target`.
   static func encode(
     table: Table, key: UnsafeRawBufferPointer, version: RowVersion, pointers: RowPointers,
-    inlined: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer
+    inlined: UnsafeRawBufferPointer, keyValueChecksum: UInt32, to target: UnsafeMutableRawPointer
   ) {
     var flags: UInt8 = version.isTombstone ? RowFormat.tombstone : 0
     if !inlined.isEmpty { flags |= RowFormat.inlined }
     target.set32(UInt32(flags) << 24, at: 4)
-    target.set32(pointers.depth, at: 8)
-    target.set32(UInt32(truncatingIfNeeded: version.mod.sub), at: 12)
-    target.set32(UInt32(truncatingIfNeeded: pointers.previous.sub), at: 16)
-    target.set32(UInt32(truncatingIfNeeded: pointers.jump.sub), at: 20)
-    target.set64(UInt64(bitPattern: version.mod.main), at: 24)
-    target.set64(UInt64(bitPattern: pointers.previous.main), at: 32)
-    target.set64(UInt64(bitPattern: pointers.jump.main), at: 40)
-    target.set64(UInt64(bitPattern: version.create), at: 48)
-    target.set64(UInt64(bitPattern: version.version), at: 56)
-    target.set64(UInt64(bitPattern: version.lease), at: 64)
+    target.set32(keyValueChecksum, at: 8)
+    target.set32(pointers.depth, at: 12)
+    target.set32(UInt32(truncatingIfNeeded: version.mod.sub), at: 16)
+    target.set32(UInt32(truncatingIfNeeded: pointers.previous.sub), at: 20)
+    target.set32(UInt32(truncatingIfNeeded: pointers.jump.sub), at: 24)
+    target.set64(UInt64(bitPattern: version.mod.main), at: 28)
+    target.set64(UInt64(bitPattern: pointers.previous.main), at: 36)
+    target.set64(UInt64(bitPattern: pointers.jump.main), at: 44)
+    target.set64(UInt64(bitPattern: version.create), at: 52)
+    target.set64(UInt64(bitPattern: version.version), at: 60)
+    target.set64(UInt64(bitPattern: version.lease), at: 68)
     if let source = inlined.baseAddress {
       (target + RowFormat.keyHeaderBytes).copyMemory(from: source, byteCount: inlined.count)
     }
-    let body = UnsafeRawBufferPointer(start: target + 4, count: RowFormat.keyHeaderBytes - 4 + inlined.count)
-    target.set32(RowFormat.checksum(table, key: key, body: body), at: 0)
+    let header = UnsafeRawBufferPointer(start: target + 4, count: RowFormat.keyHeaderBytes - 4)
+    target.set32(RowFormat.checksum(table, key: key, body: header), at: 0)
   }
 }
 

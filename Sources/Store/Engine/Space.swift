@@ -27,7 +27,8 @@ final class Space: Sendable {
   func extend(worstCasePages: Int) {
     let pages = Int64(environment.usedPages + worstCasePages + reservePages)
     let needed = pages * pageBytes
-    if needed <= allocatedBytes.load(ordering: .relaxed) {
+    let allocated = allocatedBytes.load(ordering: .relaxed)
+    if needed <= allocated {
       short.store(false, ordering: .relaxed)
       return
     }
@@ -39,7 +40,7 @@ final class Space: Sendable {
     let target = min((needed / stepBytes + 1) * stepBytes, mapBytes)
     do throws(LMDBError) {
       // A file system that cannot allocate ahead gives no promise; a full disk then stops the process.
-      _ = try environment.allocate(bytes: target)
+      _ = try environment.allocate(allocated..<target)
       allocatedBytes.store(target, ordering: .relaxed)
       short.store(false, ordering: .relaxed)
     } catch {
