@@ -4,9 +4,9 @@ internal import Primitives
 
 /// The bytes of rows in LMDB. All integers are big-endian.
 ///
-/// `crc` is CRC32C over the table's raw value (one byte), the row's LMDB key, and the row's header (or payload)
-/// behind the checksum. `kv crc` is CRC32C over the row's KeyValue bytes: a checksum of its own, so that a walk
-/// along pointers or a count need not touch values.
+/// `crc` is CRC32C over the table's raw value (one byte), the row's LMDB key, and the row's header (or
+/// payload) behind the checksum. `kv crc` is CRC32C over the row's KeyValue bytes: a checksum of its own,
+/// so that a walk along pointers or a count need not touch values.
 ///
 /// `rev`, key: the revision.
 /// ```
@@ -122,8 +122,8 @@ struct RevisionRow {
   }
 }
 
-/// A decoded row of `key` or leaf of `long`, the latest version of a key: its header is verified, its KeyValue
-/// bytes only by `isIntact`.
+/// A decoded row of `key` or leaf of `long`, the latest version of a key: its header is verified, its
+/// KeyValue bytes only by `isIntact`.
 struct KeyRow {
   var flags: UInt8
   var keyValueChecksum: UInt32
