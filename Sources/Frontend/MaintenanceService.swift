@@ -2,6 +2,7 @@ import EtcdAPI
 import Model
 import Primitives
 import Store
+import SwiftProtobuf
 import Synchronization
 import Wire
 
