@@ -49,6 +49,7 @@ final class Simulation {
   /// The ticket each client waits for.
   private var waiting: [UInt64?]
   private var starts = 0
+  private var lastObservedIndex: UInt64 = 0
   private var isLoadOn = true
   private var areFaultsOn = true
   private(set) var crashes = 0
@@ -361,6 +362,8 @@ extension Simulation {
     let view = try node.store.view()
     defer { view.end() }
     try history.see(revision: view.revision)
+    if view.appliedIndex == lastObservedIndex { return }
+    lastObservedIndex = view.appliedIndex
     let lowest = max(view.compactRevision, 1)
     let at =
       random.chance(1, in: 2)
