@@ -30,26 +30,18 @@ import WriteAheadLog
   private func start(_ files: SimulatedFiles, _ options: NodeOptions? = nil) throws -> RunningNode {
     let node = try RunningNode(
       files, options: options ?? self.options(), storeOptions: storeOptions, saltSeed: 1, now: 0)
-    _ = try node.process([], now: 0)
+    _ = try node.drive([])
     return node
   }
 
   private func put(_ ticket: UInt64, valueBytes: Int = 10) -> NodeInput {
-    let request = PutRequest(key: Array("k\(ticket)".utf8), value: Array(repeating: 7, count: valueBytes))
+    let request = PutRequest(key: Array("k\(ticket)".utf8), value: incompressible(valueBytes, seed: ticket))
     let command = RaftCommand(operation: .put(request))
     return .replica(.propose(Proposal(ticket: Ticket(ticket), operation: command.encoded())))
   }
 
   private func puts(_ tickets: Range<UInt64>, valueBytes: Int = 10) -> [NodeInput] {
     tickets.map { put($0, valueBytes: valueBytes) }
-  }
-
-  /// Moves what was applied into LMDB.
-  private func commit(_ node: RunningNode) throws {
-    #expect(try node.opened.node.freeze())
-    while let report = try node.opened.committer.commitNext() {
-      _ = try node.process([.committed(report)], now: 0)
-    }
   }
 
   private func revision(_ node: RunningNode) throws -> Int64 {
@@ -61,7 +53,7 @@ import WriteAheadLog
   @Test func firstStartPublishesInOneCall() throws {
     let files = try SimulatedFiles(seed: 1)
     let node = try RunningNode(files, options: options(), storeOptions: storeOptions, saltSeed: 1, now: 0)
-    let outputs = try node.process([], now: 0)
+    let outputs = try node.drive([])
     #expect(node.opened.node.leadership == Leadership(role: .leader, term: 2, leader: Self.memberID))
     #expect(outputs.notices.contains { if case .published = $0 { true } else { false } })
     let view = try node.store.view()
@@ -81,7 +73,7 @@ import WriteAheadLog
     let node = try start(files)
     for size in [1, 100] as [UInt64] {
       let before = files.disk.operationCount
-      let outputs = try node.process(puts(0..<size), now: 0)
+      let outputs = try node.drive(puts(0..<size))
       #expect(outputs.answers.count == Int(size))
       #expect(files.disk.operationCount - before == 2, "a write and a sync")
     }
@@ -91,20 +83,20 @@ import WriteAheadLog
     let files = try SimulatedFiles(seed: 1)
     let node = try start(files)
     files.disk.fail(operation: files.disk.operationCount + 1, with: .inputOutput)
-    #expect(throws: NodeError.self) { try node.process(puts(0..<10), now: 0) }
+    #expect(throws: NodeError.self) { try node.drive(puts(0..<10)) }
     #expect(node.outputs.answers.isEmpty)
     #expect(try revision(node) == 1)
     #expect(throws: NodeError.self, "a failed log accepts nothing more") {
-      try node.process(puts(10..<11), now: 0)
+      try node.drive(puts(10..<11))
     }
   }
 
   @Test func restartReplaysTheLogBehindTheStore() throws {
     let files = try SimulatedFiles(seed: 1)
     var node: RunningNode? = try start(files)
-    _ = try node?.process(puts(0..<5), now: 0)
-    if let node { try commit(node) }
-    _ = try node?.process(puts(5..<9), now: 0)
+    _ = try node?.drive(puts(0..<5))
+    try node?.commit()
+    _ = try node?.drive(puts(5..<9))
     node = nil
     var random = SeededRandom(seed: 1)
     files.disk.crash(.loseEverything, random: &random)
@@ -119,7 +111,7 @@ import WriteAheadLog
   @Test func anOrderlyStopIsMarkedInTheLog() throws {
     let files = try SimulatedFiles(seed: 1)
     var node: RunningNode? = try start(files)
-    _ = try node?.process(puts(0..<5), now: 0)
+    _ = try node?.drive(puts(0..<5))
     _ = try node?.stop()
     node = nil
     var random = SeededRandom(seed: 1)
@@ -133,8 +125,8 @@ import WriteAheadLog
     let files = try SimulatedFiles(seed: 1)
     let node = try start(files)
     for round in 0..<20 as Range<UInt64> {
-      _ = try node.process(puts(round * 100..<(round + 1) * 100, valueBytes: 1_000), now: 0)
-      try commit(node)
+      _ = try node.drive(puts(round * 100..<(round + 1) * 100, valueBytes: 1_000))
+      try node.commit()
     }
     let kept = try #require(try files.readLog())
     #expect(kept.firstIndexKept > 1_500)
@@ -147,14 +139,14 @@ import WriteAheadLog
     // The first generation is handed over by its size; the second one fills up behind it.
     var answered = 0
     for round in 0..<10 as Range<UInt64> {
-      answered += try node.process(puts(round * 10..<(round + 1) * 10, valueBytes: 1_000), now: 0).answers
+      answered += try node.drive(puts(round * 10..<(round + 1) * 10, valueBytes: 1_000)).answers
         .count
     }
     #expect(answered < 100)
     #expect(node.opened.node.appliedIndex < node.opened.node.commitIndex)
     while node.opened.node.appliedIndex < node.opened.node.commitIndex {
       let report = try #require(try node.opened.committer.commitNext())
-      answered += try node.process([.committed(report)], now: 0).answers.count
+      answered += try node.drive([.committed(report)]).answers.count
     }
     #expect(answered == 100)
   }
@@ -182,20 +174,15 @@ import WriteAheadLog
   /// Runs a member over `puts` puts, moves them into LMDB if asked to, and lets it die.
   private func runMember(_ files: SimulatedFiles, puts: Int, committing: Bool) throws {
     let node = try start(files)
-    _ = try node.process([], now: 0)
+    _ = try node.drive([])
     for number in 0..<puts {
-      let request = PutRequest(key: [UInt8(number % 250)], value: Array(repeating: 7, count: 2_000))
+      let value = incompressible(2_000, seed: UInt64(number))
+      let request = PutRequest(key: [UInt8(number % 250)], value: value)
       let proposal = Proposal(ticket: Ticket(1), operation: RaftCommand(operation: .put(request)).encoded())
-      #expect(try node.process([.replica(.propose(proposal))], now: 0).answers.count == 1)
+      #expect(try node.drive([.replica(.propose(proposal))]).answers.count == 1)
     }
     if committing {
-      #expect(try node.opened.node.freeze())
-      while let report = try node.opened.committer.commitNext() {
-        let outputs = try node.process([.committed(report)], now: 0)
-        for case .prepareLog(let preparation) in outputs.notices {
-          _ = try node.process([.logPrepared(preparation.run())], now: 0)
-        }
-      }
+      try node.commit()
     }
   }
 
@@ -244,7 +231,7 @@ import WriteAheadLog
     crash(files)
     try removeStore(files)
     let node = try start(files)
-    _ = try node.process([], now: 0)
+    _ = try node.drive([])
     let view = try node.store.view()
     #expect(view.revision == 4)
   }
@@ -301,4 +288,10 @@ import WriteAheadLog
       _ = try Store.open(path: files.storePath, options: storeOptions, identity: identity)
     }
   }
+}
+
+/// The log compresses, so what is to fill it must be random.
+private func incompressible(_ count: Int, seed: UInt64) -> [UInt8] {
+  var random = SeededRandom(seed: seed)
+  return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
 }

@@ -72,6 +72,23 @@ final class RunningNode {
     return outputs
   }
 
+  /// Runs a batch, and does the log's file work at once.
+  func drive(_ inputs: [NodeInput]) throws -> NodeOutputs {
+    let outputs = try process(inputs, now: 0)
+    for case .prepareLog(let preparation) in outputs.notices {
+      _ = try process([.logPrepared(preparation.run())], now: 0)
+    }
+    return outputs
+  }
+
+  /// Moves everything applied into LMDB.
+  func commit() throws {
+    repeat {
+      while let report = try opened.committer.commitNext() { _ = try drive([.committed(report)]) }
+      _ = try opened.node.freeze()
+    } while try opened.committer.hasWork
+  }
+
   func stop() throws -> NodeOutputs {
     outputs.removeAll()
     try opened.node.stop(&outputs)
