@@ -105,7 +105,7 @@ public struct NodeOptions: Sendable {
 
   public init(
     replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 1_000_000_000,
-    generationBytes: Int = 16 << 20, generationBytesMax: Int = 64 << 20, catchUpEntries: UInt64 = 5_000,
+    generationBytes: Int = 8 << 20, generationBytesMax: Int = 64 << 20, catchUpEntries: UInt64 = 5_000,
     logSegmentBytes: Int = 32 << 20
   ) {
     precondition(generationBytes <= generationBytesMax)
