@@ -31,7 +31,6 @@ struct Workload: Sendable {
   var seed: UInt64 = 1
 
   /// Made once by `prepared`.
-  private var value: [UInt8] = []
   private var fixedMessage: [UInt8]?
 
   init(_ operation: Operation) {
@@ -48,8 +47,6 @@ struct Workload: Sendable {
   /// The workload with everything computed that is the same for each request.
   func prepared() -> Workload {
     var copy = self
-    var random = SeededRandom(seed: seed)
-    copy.value = (0..<valueSize).map { _ in UInt8.random(in: 0...255, using: &random) }
     if case .range(let key?, let end) = operation { copy.fixedMessage = framed(rangeRequest(key, end)) }
     return copy
   }
@@ -59,7 +56,8 @@ struct Workload: Sendable {
     switch operation {
     case .put:
       return Request(
-        method: .put, isWrite: true, message: framed(PutRequest(key: key(index, &random), value: value)))
+        method: .put, isWrite: true,
+        message: framed(PutRequest(key: key(index, &random), value: value(&random))))
     case .range(_, let end):
       let message = fixedMessage ?? framed(rangeRequest(key(index, &random), end))
       return Request(method: .range, isWrite: false, message: message)
@@ -67,7 +65,7 @@ struct Workload: Sendable {
       var transaction = TransactionRequest()
       for operation in 0..<operations {
         let key = key(index &* operations &+ operation, &random)
-        transaction.success.append(.put(PutRequest(key: key, value: value)))
+        transaction.success.append(.put(PutRequest(key: key, value: value(&random))))
       }
       return Request(method: .txn, isWrite: true, message: framed(transaction))
     case .transactionMixed(let key, let end, let readShare):
@@ -76,9 +74,26 @@ struct Workload: Sendable {
       transaction.success = [
         isRead
           ? .range(rangeRequest(key, end))
-          : .put(PutRequest(key: self.key(index, &random), value: value))
+          : .put(PutRequest(key: self.key(index, &random), value: value(&random)))
       ]
       return Request(method: .txn, isWrite: !isRead, message: framed(transaction))
+    }
+  }
+
+  /// Bytes of its own for each put: a server that compresses must not gain from values that repeat.
+  private func value(_ random: inout SeededRandom) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: valueSize) { buffer, count in
+      while count + 8 <= valueSize {
+        UnsafeMutableRawBufferPointer(buffer).storeBytes(
+          of: random.next(), toByteOffset: count, as: UInt64.self)
+        count += 8
+      }
+      var rest = random.next()
+      while count < valueSize {
+        buffer[count] = UInt8(truncatingIfNeeded: rest)
+        rest >>= 8
+        count += 1
+      }
     }
   }
 

@@ -102,6 +102,29 @@ struct EngineCompactionTests {
     #expect(rows.filter { $0.0 == .key }.map(\.1) == [engineBytes("b")])
   }
 
+  /// A new compaction arrives while the last one has visited some rows of its own revision: what stayed there
+  /// for watches is looked at again.
+  @Test func aCompactionOvertakenInItsLastRevision() throws {
+    var options = StoreOptions.edges
+    options.compactionBatchRows = 1
+    let fixture = try EngineFixture(try EngineDirectory(), options: options)
+    let keys = (0..<10).map { engineBytes("key\($0)") }
+    for key in keys { try fixture.apply(.put(key: key, value: [1], lease: 0)) }  // 2...11
+    try fixture.apply(.compact(1))
+    try fixture.commitAll()
+    try fixture.apply(EngineEntry(changes: keys.map { .delete(key: $0) }))  // 12
+    try fixture.put("last", "1")  // 13
+    try fixture.commitAll()
+    try fixture.apply(.compact(12))
+    #expect(try fixture.applier.freeze())
+    var visited = 0
+    while visited < 15 { visited += try #require(try fixture.committer.commitNext()).rowsVisited }
+    #expect(fixture.committer.isCompacting)
+    try fixture.apply(.compact(13))
+    try fixture.commitAll()
+    #expect(try fixture.revisions().map(\.main) == [13])
+  }
+
   @Test func aRecreatedKeyKeepsItsRow() throws {
     let fixture = try EngineFixture(try EngineDirectory())
     try fixture.put("a", "1")  // 2

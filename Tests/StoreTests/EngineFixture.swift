@@ -21,9 +21,11 @@ final class EngineFixture {
   }
 
   /// Applies one entry and publishes it.
-  func apply(_ changes: EngineEntry.Change...) throws {
+  func apply(_ changes: EngineEntry.Change...) throws { try apply(EngineEntry(changes: changes)) }
+
+  func apply(_ entry: EngineEntry) throws {
     index += 1
-    try EngineEntry(changes: changes).apply(to: applier, index: index)
+    try entry.apply(to: applier, index: index)
     applier.publish()
   }
 

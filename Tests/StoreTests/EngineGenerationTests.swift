@@ -147,6 +147,11 @@ struct EngineGenerationTests {
     try fixture.commitAll()
     #expect(try fixture.revisions().count == 1)
     #expect(try fixture.store.sizes().databaseInUseBytes < 1 << 20)
+    #expect(try fixture.applier.freeze())
+    #expect(!fixture.store.isShortOfSpace, "pages that compaction freed are room again")
+    for key in 0..<100 { try fixture.put("again\(key)", String(repeating: "v", count: 900)) }
+    try fixture.commitAll()
+    #expect(!fixture.store.isShortOfSpace)
   }
 
   @Test func aFailedCommitPoisonsTheStore() throws {

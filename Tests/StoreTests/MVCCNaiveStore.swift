@@ -43,7 +43,7 @@ struct NaiveStore {
     switch operation {
     case .range(let request): return range(request)
     case .put(let request):
-      if let error = putError(request) { return .failure(error) }
+      if let error = putError(request, inTransaction: false) { return .failure(error) }
       return .success(put(request))
     case .deleteRange(let request): return .success(delete(request))
     case .transaction(let request): return transaction(request)
@@ -142,14 +142,15 @@ struct NaiveStore {
 
   // MARK: Writes
 
-  private func putError(_ request: PutRequest) -> ClientError? {
+  private func putError(_ request: PutRequest, inTransaction: Bool) -> ClientError? {
     if request.key.isEmpty { return .keyNotProvided }
-    // No lease has been granted.
-    if request.lease != 0 { return .leaseNotFound }
+    // No lease has been granted. A put on its own names that first, one in a transaction last.
+    let leaseError: ClientError? = request.lease != 0 ? .leaseNotFound : nil
+    if let leaseError, !inTransaction { return leaseError }
     if request.ignoreValue || request.ignoreLease, !working.contains(where: { $0.key == request.key }) {
       return .keyNotFound
     }
-    return nil
+    return leaseError
   }
 
   private mutating func put(_ request: PutRequest) -> [UInt8] {
@@ -236,7 +237,7 @@ struct NaiveStore {
         if range.revision == 0 { continue }
         if range.revision > revision { return .futureRevision }
         if range.revision < compactRevision { return .compacted }
-      case .put(let put): if let error = putError(put) { return error }
+      case .put(let put): if let error = putError(put, inTransaction: true) { return error }
       case .transaction(let nested): if let error = check(nested, state) { return error }
       }
     }

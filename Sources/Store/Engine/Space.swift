@@ -32,19 +32,33 @@ final class Space: Sendable {
       short.store(false, ordering: .relaxed)
       return
     }
-    guard needed <= mapBytes else {
-      short.store(true, ordering: .relaxed)
-      return
-    }
     // With room for a whole step, so that steady growth asks seldom.
     let target = min((needed / stepBytes + 1) * stepBytes, mapBytes)
+    if needed <= mapBytes, grow(from: allocated, to: target) {
+      allocatedBytes.store(target, ordering: .relaxed)
+      short.store(false, ordering: .relaxed)
+    } else {
+      short.store(!fitsInFreePages(worstCasePages + reservePages), ordering: .relaxed)
+    }
+  }
+
+  private func grow(from allocated: Int64, to target: Int64) -> Bool {
     do throws(LMDBError) {
       // A file system that cannot allocate ahead gives no promise; a full disk then stops the process.
       _ = try environment.allocate(allocated..<target)
-      allocatedBytes.store(target, ordering: .relaxed)
-      short.store(false, ordering: .relaxed)
+      return true
     } catch {
-      short.store(true, ordering: .relaxed)
+      return false
+    }
+  }
+
+  /// A file that cannot grow may still have room inside, after compaction. Half of the free pages count: old
+  /// views hold some, and long values need several in a row. Walks the free list, so only when short.
+  private func fitsInFreePages(_ pages: Int) -> Bool {
+    do throws(LMDBError) {
+      return pages <= (try environment.statistics().freePages) / 2
+    } catch {
+      return false
     }
   }
 }

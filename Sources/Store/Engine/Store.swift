@@ -110,8 +110,9 @@ public final class Store: Sendable {
     }
   }
 
-  /// True while the file could not be extended ahead for what may still be committed: growth must be refused,
-  /// and NOSPACE goes through the log. Deletions and compaction have room set aside.
+  /// True while the file could not be extended ahead for what may still be committed: growth must be
+  /// refused, and NOSPACE goes through the log. Deletions and compaction have room set aside. Looked at
+  /// again with each entry that grows, and while it lasts at each `Applier.freeze`.
   public var isShortOfSpace: Bool { space.isShort }
 
   /// Clears reader slots that dead processes left behind; call it now and then. Returns how many.

@@ -11,7 +11,9 @@ extension CommandApplier {
   }
 
   mutating func put(_ request: PutRequest) throws(StoreError) -> ApplyResult {
-    if let error = try request.stateError(in: applier, at: begin) { return failure(error) }
+    if let error = try request.stateError(in: applier, at: begin, inTransaction: false) {
+      return failure(error)
+    }
     var body = ProtoWriter()
     try put(request, body: &body)
     return success(body)

@@ -66,7 +66,7 @@ struct TransactionPlan {
       switch operation {
       case .none, .deleteRange: error = nil
       case .range(let range): error = range.revisionError(at: point)
-      case .put(let put): error = try put.stateError(in: reader, at: point.revision)
+      case .put(let put): error = try put.stateError(in: reader, at: point.revision, inTransaction: true)
       case .transaction(let nested): error = try check(nested, &position, in: reader, at: point)
       }
       if let error { return error }
@@ -85,14 +85,17 @@ extension RangeRequest {
 }
 
 extension PutRequest {
-  /// What etcd checks of a put against the state, in its order.
-  func stateError(in reader: some KeyReader, at revision: Int64) throws(StoreError) -> ClientError? {
+  /// What etcd checks of a put against the state. Of two faults it names the lease's first for a put on its own, and
+  /// the missing key's first for one in a transaction.
+  func stateError(
+    in reader: some KeyReader, at revision: Int64, inTransaction: Bool
+  ) throws(StoreError) -> ClientError? {
     // Validation refuses it earlier; a log entry from elsewhere may hold one.
     if key.isEmpty { return .keyNotProvided }
-    if lease != 0, try !reader.leaseExists(lease) { return .leaseNotFound }
-    guard ignoreValue || ignoreLease else { return nil }
-    let previous = try reader.live(key, at: revision)
-    return previous == nil ? .keyNotFound : nil
+    let leaseIsMissing = lease == 0 ? false : try !reader.leaseExists(lease)
+    if leaseIsMissing, !inTransaction { return .leaseNotFound }
+    if ignoreValue || ignoreLease, try reader.live(key, at: revision) == nil { return .keyNotFound }
+    return leaseIsMissing ? .leaseNotFound : nil
   }
 }
 
