@@ -10,8 +10,6 @@ public final class MemberGauge: Sendable {
   public let appliedIndex = Atomic<UInt64>(0)
   /// The last compaction whose rows are physically gone; -1 before the first.
   public let finishedCompactRevision = Atomic<Int64>(-1)
-  /// Milliseconds a member has been without a leader are counted by `hasleader` streams, not here.
-  public let isStopping = Atomic<Bool>(false)
 
   public init() {}
 }

@@ -44,7 +44,8 @@ import Testing
     Module(
       "Frontend", .edge,
       domain.union(network).union([
-        "Wire", "EtcdAPI", "Node", "Store", "Replica", "SwiftProtobuf", "Synchronization",
+        "Wire", "EtcdAPI", "Node", "Store", "Snapshot", "Disk", "Replica", "SwiftProtobuf",
+        "Synchronization", "Glibc",
       ])),
     Module(
       "Server", .edge,

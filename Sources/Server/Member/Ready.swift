@@ -16,9 +16,9 @@ final class Ready: Sendable {
       wakes.push(())
     case .leadershipChanged(let leadership):
       logger.info(
-        leadership.leader == 0 ? "lost leader" : "raft leader",
+        "raft role changed",
         [
-          "term": .integer(Int64(clamping: leadership.term)),
+          "role": .text("\(leadership.role)"), "term": .integer(Int64(clamping: leadership.term)),
           "leader": .text(ClusterIdentity.hexadecimal(leadership.leader)),
         ])
     case .messageRefused(let from, let kind):

@@ -21,7 +21,6 @@ final class RunningMember {
   private let configuration: ServerConfiguration
   private let logger: Logger
   private let directory: DataDirectory
-  private let gauge: MemberGauge
   private let core: CoreThread
   private let committer: CommitterThread
   private let group: MultiThreadedEventLoopGroup
@@ -30,14 +29,13 @@ final class RunningMember {
   private var threads: [OSThread] = []
 
   private init(
-    configuration: ServerConfiguration, logger: Logger, directory: DataDirectory, gauge: MemberGauge,
+    configuration: ServerConfiguration, logger: Logger, directory: DataDirectory,
     core: CoreThread, committer: CommitterThread, group: MultiThreadedEventLoopGroup, pool: NIOThreadPool,
     server: WireServer
   ) {
     self.configuration = configuration
     self.logger = logger
     self.directory = directory
-    self.gauge = gauge
     self.core = core
     self.committer = committer
     self.group = group
@@ -177,7 +175,7 @@ final class RunningMember {
         makeHandler: { fronts.makeFront($0) })
     ).wait()
     let member = RunningMember(
-      configuration: configuration, logger: logger, directory: directory, gauge: gauge, core: core,
+      configuration: configuration, logger: logger, directory: directory, core: core,
       committer: committer, group: group, pool: pool, server: server)
     member.threads = [committer.start(), core.start()]
     ready.wait()
@@ -226,7 +224,6 @@ final class RunningMember {
 
   /// Stops in order; returns when everything is on disk and every thread has ended.
   func stop() throws {
-    gauge.isStopping.store(true, ordering: .relaxed)
     try server.shutDown(grace: .seconds(Self.drainSeconds)).wait()
     core.inbox.close()
     threads[1].join()
