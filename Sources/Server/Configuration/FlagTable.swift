@@ -37,7 +37,8 @@ public enum FlagTable {
       "WAL files to retain. The log keeps what recovery and slow followers need."),
     .init(
       "quota-backend-bytes", .integer, "0", .member,
-      "Raise alarms when the store exceeds this size (0 means 2 GiB, negative means no limit)."),
+      "Largest size of the store (0 means 2 GiB, negative means no limit). Reported by Status; not enforced yet."
+    ),
     .init(
       "backend-bbolt-freelist-type", .text, "map", .member, .withoutEffect, "Has no meaning for this store."),
     .init("backend-batch-interval", .duration, "0s", .member, "Longest time between background commits."),
