@@ -1,5 +1,4 @@
 import Model
-import NIOCore
 import Primitives
 import Store
 import Wire
@@ -100,11 +99,8 @@ extension LoopFrontend {
       operation: Self.operation(7, message))
   }
 
-  typealias Evaluation =
-    @Sendable (ReadView, ResponseBuilder, UInt64) throws(StoreError) -> Result<[UInt8], ClientError>
-
   /// Answers a call at once from the batch's view, or from the pool.
-  func serve(_ call: RPCCall, inline: Bool, _ evaluate: @escaping Evaluation) {
+  func serve(_ call: RPCCall, inline: Bool, _ evaluate: @escaping LongReads.Evaluation) {
     guard inline else { return serveLong(call, evaluate) }
     do throws(StoreError) {
       answer(call, try evaluate(view(), builder, term))
@@ -113,25 +109,7 @@ extension LoopFrontend {
     }
   }
 
-  /// Answers a call from the pool, with a view of its own.
-  func serveLong(_ call: RPCCall, _ evaluate: @escaping Evaluation) {
-    let (context, builder, term) = (self.context, self.builder, self.term)
-    let eventLoop = call.connection.eventLoop
-    context.runLong {
-      let outcome: Result<[UInt8], ClientError>
-      do throws(StoreError) {
-        let view = try context.store.view()
-        defer { view.end() }
-        outcome = try evaluate(view, builder, term)
-      } catch {
-        context.report(error)
-        outcome = .failure(context.clientError(error))
-      }
-      eventLoop.execute { self.answer(call, outcome) }
-    }
-  }
-
-  private func answer(_ call: RPCCall, _ outcome: Result<[UInt8], ClientError>) {
+  func answer(_ call: RPCCall, _ outcome: Result<[UInt8], ClientError>) {
     switch outcome {
     case .success(let response): call.respond(response)
     case .failure(let error): call.fail(error)

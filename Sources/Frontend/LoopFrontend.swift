@@ -17,6 +17,8 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   let context: FrontendContext
   let builder: ResponseBuilder
   var pending: PendingCalls
+  var longReads = LongReads()
+  var isReleaseScheduled = false
   /// Physical compactions that were applied and wait for the committer.
   private var compactions: [(revision: Int64, call: RPCCall, headerRevision: Int64, body: [UInt8])] = []
   private var outgoing: [NodeInput] = []
