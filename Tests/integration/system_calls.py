@@ -13,7 +13,7 @@ SENDS = (*WRITES, "sendto", "sendmsg")
 SYNCS = ("fdatasync", "fsync")
 TRACED = sorted({*SENDS, *SYNCS})
 # -xx: all data as \x.. ; -s: whole buffers; -y: paths of descriptors; -f: all threads.
-STRACE = ["strace", "-f", "-y", "-xx", "-s", "2000000", "-e", "trace=" + ",".join(TRACED),
+STRACE = ["strace", "-f", "-y", "-xx", "-s", "16384", "-e", "trace=" + ",".join(TRACED),
           "-e", "signal=none"]
 _LINE = re.compile(r"^(\d+) +(?:(\w+)\((\d+)<([^>]*)>(.*)|<\.\.\. (\w+) resumed>(.*))$", re.DOTALL)
 
