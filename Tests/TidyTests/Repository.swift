@@ -15,6 +15,7 @@ enum Repository {
 
   private static let skippedFolders: Set<String> = [
     ".git", ".build", ".swiftpm", ".cache", ".venv", "cairn-data", "__pycache__", "Generated", "Fixtures",
+    ".environments",
   ]
   private static let textSuffixes: Set<String> = [
     "swift", "md", "py", "sh", "c", "h", "proto", "txt", "yml", "yaml", "json", "toml", "modulemap", "",
