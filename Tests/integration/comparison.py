@@ -117,10 +117,8 @@ def canonical(request: Message, response: Message, values: dict[bytes, bytes] | 
 
 def loses_equals(request: Message) -> bool:
     """Whether a limit is applied after a sort that may have equals, so that it may cut through them."""
-    # Without an order the limit comes first, unless a revision filter keeps it from being pushed down.
-    filtered = any((request.min_mod_revision, request.max_mod_revision, request.min_create_revision,
-                    request.max_create_revision))
-    return request.limit > 0 and request.sort_target != SORT_KEY and (request.sort_order != 0 or filtered)
+    # Without an order too: one key more than the limit is read, then sorted, then cut.
+    return request.limit > 0 and request.sort_target != SORT_KEY
 
 
 def needs_full_range(request: Message) -> bool:
