@@ -57,6 +57,7 @@ let synchronous: [Target] = [
 ]
 
 let edge: [Target] = [
+  .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
   .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
   .target(
     name: "EtcdAPI",
@@ -66,7 +67,7 @@ let edge: [Target] = [
   .target(
     name: "Wire",
     dependencies: [
-      "CNGHTTP2", "Model", "Primitives",
+      "CNGHTTP2", "CZlib", "Model", "Primitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -44,7 +44,7 @@ require_packages() {
 }
 
 # What Cairn is built with.
-build_packages=(liblmdb-dev libzstd-dev libnghttp2-dev pkg-config)
+build_packages=(liblmdb-dev libzstd-dev libnghttp2-dev zlib1g-dev pkg-config)
 
 # How what is shipped is built. With the Swift runtime linked in, the binary runs where no Swift is installed, starts in
 # half the time and takes 7 MiB less memory.

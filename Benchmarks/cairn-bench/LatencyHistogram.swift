@@ -57,7 +57,9 @@ struct LatencyHistogram: Sendable {
     var result = [Int](repeating: 0, count: bounds.count)
     var row = 0
     for index in buckets.indices where buckets[index] > 0 {
-      let value = min(Double(greatest), Double(Self.upperBound(of: index)))
+      // The lower bound, so that the fastest falls into the first row, which ends at it.
+      let lowerBound = index == 0 ? 0 : Self.upperBound(of: index - 1) + 1
+      let value = Double(max(least, lowerBound))
       while row < bounds.count - 1, value > bounds[row] { row += 1 }
       result[row] += Int(buckets[index])
     }

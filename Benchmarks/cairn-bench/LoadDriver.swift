@@ -2,8 +2,14 @@ import Client
 import EtcdAPI
 import Model
 import NIOCore
+import NIOPosix
 import Primitives
 import Wire
+
+/// A connection could not be made.
+struct CannotConnect: Error, CustomStringConvertible {
+  var description: String
+}
 
 /// Keeps one connection's share of requests in flight. Confined to its event loop.
 ///
@@ -55,8 +61,14 @@ final class LoadDriver: ClientCallObserver, @unchecked Sendable {
   }
 
   func connect() -> EventLoopFuture<Void> {
-    ClientConnection.connect(host: endpoint.host, port: endpoint.port, on: eventLoop).map { connection in
+    let endpoint = endpoint
+    return ClientConnection.connect(host: endpoint.host, port: endpoint.port, on: eventLoop).map {
+      connection in
       self.connection = connection
+    }.flatMapErrorThrowing { error in
+      // Of all addresses of the host, the first says enough.
+      let reason = (error as? NIOConnectionError)?.connectionErrors.first?.error ?? error
+      throw CannotConnect(description: "cannot connect to \(endpoint): \(reason)")
     }
   }
 
@@ -145,7 +157,7 @@ final class LoadDriver: ClientCallObserver, @unchecked Sendable {
         reconnectUntil = nil
         fill()
       case .failure(let error) where NIODeadline.now() >= until:
-        recorder.recordError("cannot connect to \(endpoint): \(error)")
+        recorder.recordError("\(error)")
         finish()
       case .failure:
         eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(100)) { [self] in reconnect() }

@@ -37,7 +37,7 @@ import Testing
       "Node", .synchronous,
       domain.union(["Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Synchronization"])),
     Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
-    Module("Wire", .edge, domain.union(network).union(["CNGHTTP2", "Synchronization", "Glibc"])),
+    Module("Wire", .edge, domain.union(network).union(["CNGHTTP2", "CZlib", "Synchronization", "Glibc"])),
     Module(
       "Client", .edge,
       domain.union(network).union(["Wire", "EtcdAPI", "SwiftProtobuf", "Synchronization"])),
@@ -57,7 +57,7 @@ import Testing
     Module("cairn", .executable, ["Server", "Foundation"]),
   ]
 
-  static let modulesInC = ["CPrimitives", "CLMDB", "CZstd", "CNGHTTP2"]
+  static let modulesInC = ["CPrimitives", "CLMDB", "CZstd", "CNGHTTP2", "CZlib"]
 
   @Test(arguments: modules) func `a module imports only what its layer allows`(_ module: Module) {
     let files = Repository.swiftFiles(below: "Sources/\(module.name)")

@@ -51,7 +51,7 @@ import Wire
 
   @Test func unfinishedMessagesOfManyStreamsAreBounded() throws {
     var options = ServerOptions()
-    options.partialRequestBytesMax = 1 << 20
+    options.heldRequestBytesMax = 1 << 20
     try TestServer.run(options) { server in
       let peer = try RawPeer(port: server.port)
       // Each stream announces 1 MiB and sends 100 KiB of it.
@@ -69,8 +69,45 @@ import Wire
           refused += 1
         }
       }
-      // 1 MiB holds 65 parts of 16,005 bytes.
-      #expect(refused == 35)
+      // 1 MiB holds 64 parts of 16,005 bytes and their calls' headers.
+      #expect(refused == 36)
+    }
+  }
+
+  @Test func requestsOfAStalledReaderAreBoundedEvenWhenLargeOrCompressed() throws {
+    var options = ServerOptions()
+    options.connectionQueueHighBytes = 1 << 20
+    options.connectionQueueLowBytes = 1 << 18
+    options.heldRequestBytesMax = 8 << 20
+    // This peer pays no heed to windows.
+    options.streamWindowBytes = 4 << 20
+    options.connectionWindowBytes = 64 << 20
+    try TestServer.run(options) { server in
+      let peer = try RawPeer(port: server.port, settings: [(id: 4, value: 0)])
+      peer.send(.settings(ack: true))
+      // Each asks for its own megabyte back.
+      let megabyte = grpc([UInt8](repeating: 3, count: 1 << 20))
+      var refused = 0
+      for index in 0..<40 {
+        let stream = UInt32(index * 2 + 1)
+        peer.send(.request(stream, TestMethod.echo.path))
+        var offset = 0
+        while offset < megabyte.count {
+          let piece = Array(megabyte[offset..<min(offset + 16_384, megabyte.count)])
+          offset += piece.count
+          peer.send(.data(stream, piece, end: offset == megabyte.count))
+        }
+      }
+      peer.call(999, "/test.Unary/Nothing", [1])
+      while let frame = try peer.next() {
+        if frame.type == Frame.Kind.headers, frame.endsStream {
+          if frame.stream == 999 { break }
+          refused += 1
+        }
+      }
+      // One or two were answered into the queue, about seven wait; the rest was refused.
+      #expect(refused >= 30 && refused <= 33, "\(refused) refused")
+      #expect(server.seen.now.messages <= 2)
     }
   }
 

@@ -15,7 +15,7 @@ import Wire
     var options = ServerOptions()
     options.requestBytesMax = 4096
     options.headerBytesMax = 2048
-    options.partialRequestBytesMax = 65_536
+    options.heldRequestBytesMax = 65_536
     options.connectionQueueHighBytes = 65_536
     options.connectionQueueLowBytes = 16_384
     options.callQueueHighBytes = 16_384
@@ -195,7 +195,7 @@ private struct SessionGenerator {
     case .blob: message = bigEndian(Int.random(in: 0...100_000, using: &random))
     case .many:
       message = bigEndian(Int.random(in: 0...100, using: &random), Int.random(in: 0...3000, using: &random))
-    case .echo, .hang, .metadata, .chat, .fail:
+    case .echo, .hang, .metadata, .chat, .fail, .hangUp:
       message = (0..<Int.random(in: 0...5000, using: &random)).map { UInt8(truncatingIfNeeded: $0) }
     }
     var changes: [(String, String)] = []

@@ -63,6 +63,28 @@ import Wire
     }
   }
 
+  /// A request that waited for room is delivered by a flush, which then must not touch the session any more: it was
+  /// freed under it once.
+  @Test func handlerMayCloseTheConnectionDuringAFlush() throws {
+    var options = ServerOptions()
+    options.connectionQueueHighBytes = 1 << 20
+    options.connectionQueueLowBytes = 1 << 18
+    for _ in 0..<20 {
+      try TestServer.run(options) { server in
+        let peer = try RawPeer(port: server.port, settings: [(id: 4, value: 0)])
+        peer.call(1, TestMethod.blob.path, bigEndian(2 << 20))
+        peer.call(3, TestMethod.hangUp.path, [1])
+        peer.call(5, TestMethod.echo.path, [1])
+        #expect(server.eventually { $0.messages == 1 })
+        peer.send(.settings([(id: 4, value: 4 << 20)]))
+        peer.send(.windowUpdate(0, 64 << 20))
+        while try peer.next() != nil {}
+        #expect(server.eventually { $0.connectionsClosed == 1 })
+        #expect(server.seen.now.messages == 2)
+      }
+    }
+  }
+
   @Test func lateAnswersToEndedCallsAreDropped() throws {
     try TestServer.run { server in
       let peer = try RawPeer(port: server.port)

@@ -128,8 +128,8 @@ import Wire
       changes: [("grpc-timeout", "123456789S")], http: "400", code: 13,
       message: "malformed grpc-timeout: transport: timeout string is too long: \"123456789S\""),
     Refusal(
-      changes: [("grpc-encoding", "gzip")], code: 12,
-      message: "grpc: Decompressor is not installed for grpc-encoding \"gzip\""),
+      changes: [("grpc-encoding", "snappy")], code: 12,
+      message: "grpc: Decompressor is not installed for grpc-encoding \"snappy\""),
     Refusal(
       data: grpc([1], compressed: 1), code: 13,
       message: "grpc: compressed flag set with identity or empty encoding"),

@@ -320,7 +320,8 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
         switch error {
         case .tooLarge(let length):
           "grpc: received message larger than max (\(length) vs. \(options.responseBytesMax))"
-        case .compressed: "grpc: compressed flag set with identity or empty encoding"
+        case .compressed, .decompressedTooLarge, .undecompressable:
+          "grpc: compressed flag set with identity or empty encoding"
         case .unknownFormat(let format): "grpc: received unexpected payload format \(format)"
         }
       cancel(call, ClientError(.internal, text), reset: NGHTTP2_CANCEL.rawValue)

@@ -7,7 +7,12 @@ struct MessageAssembler {
     case tooLarge(length: Int)
     case compressed
     case unknownFormat(UInt8)
+    case decompressedTooLarge
+    case undecompressable(String)
   }
+
+  /// Messages with the compression flag are gzip; without this they are errors.
+  var acceptsGzip = false
 
   /// Bytes of an unfinished message, its prefix included.
   private var partial: [UInt8] = []
@@ -17,6 +22,7 @@ struct MessageAssembler {
 
   mutating func reset() {
     if !partial.isEmpty { partial = [] }
+    acceptsGzip = false
   }
 
   /// Feeds one piece of input.
@@ -30,15 +36,15 @@ struct MessageAssembler {
       input = remainder
     }
     while input.count >= 5 {
-      let length = try Self.parsePrefix(input, limit: limit)
+      let length = try parsePrefix(input, limit: limit)
       guard input.count - 5 >= length else { break }
       let message = UnsafeRawBufferPointer(rebasing: input[5..<(5 + length)])
-      guard body(message) else { return }
+      guard try pass(message, format: input[0], limit: limit, body) else { return }
       input = UnsafeRawBufferPointer(rebasing: input[(5 + length)...])
     }
     if !input.isEmpty {
       if input.count >= 5 {
-        let length = try Self.parsePrefix(input, limit: limit)
+        let length = try parsePrefix(input, limit: limit)
         // A chunk of 16 KiB in hand makes the announced length credible up to a point.
         partial.reserveCapacity(min(length + 5, input.count * 4))
       }
@@ -59,7 +65,7 @@ struct MessageAssembler {
       input = UnsafeRawBufferPointer(rebasing: input[piece...])
       guard partial.count == 5 else { return nil }
     }
-    let length = try Self.check(
+    let length = try check(
       format: partial[0],
       length: UInt32(partial[1]) << 24 | UInt32(partial[2]) << 16 | UInt32(partial[3]) << 8
         | UInt32(partial[4]),
@@ -72,21 +78,47 @@ struct MessageAssembler {
     partial.append(contentsOf: input[0..<missing])
     let message = partial
     partial = []
-    let goesOn = message.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[5...])) }
+    let result: Result<Bool, Failure> = message.withUnsafeBytes { bytes in
+      do throws(Failure) {
+        return .success(
+          try pass(UnsafeRawBufferPointer(rebasing: bytes[5...]), format: bytes[0], limit: limit, body))
+      } catch {
+        return .failure(error)
+      }
+    }
+    let goesOn = try result.get()
     guard goesOn else { return nil }
     return UnsafeRawBufferPointer(rebasing: input[missing...])
   }
 
-  private static func parsePrefix(_ bytes: UnsafeRawBufferPointer, limit: Int) throws(Failure) -> Int {
+  private func pass(
+    _ message: UnsafeRawBufferPointer, format: UInt8, limit: Int, _ body: (UnsafeRawBufferPointer) -> Bool
+  ) throws(Failure) -> Bool {
+    guard format == 1 else { return body(message) }
+    let plain: [UInt8]
+    do throws(Gzip.Failure) {
+      plain = try Gzip.decompress(message, limit: limit)
+    } catch {
+      switch error {
+      case .tooLarge: throw .decompressedTooLarge
+      case .corrupt(let text): throw .undecompressable(text)
+      }
+    }
+    return plain.withUnsafeBytes { body($0) }
+  }
+
+  private func parsePrefix(_ bytes: UnsafeRawBufferPointer, limit: Int) throws(Failure) -> Int {
     let length = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 1, as: UInt32.self))
     return try check(format: bytes[0], length: length, limit: limit)
   }
 
-  private static func check(format: UInt8, length: UInt32, limit: Int) throws(Failure) -> Int {
+  private func check(format: UInt8, length: UInt32, limit: Int) throws(Failure) -> Int {
     if Int(length) > limit { throw .tooLarge(length: Int(length)) }
     switch format {
     case 0: return Int(length)
-    case 1: throw .compressed
+    case 1:
+      if !acceptsGzip { throw .compressed }
+      return Int(length)
     default: throw .unknownFormat(format)
     }
   }

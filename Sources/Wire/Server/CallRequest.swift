@@ -14,6 +14,8 @@ struct CallRequest {
   var headerBytes = 0
   var httpMethod = Method.missing
   var isGRPC = false
+  /// `grpc-encoding: gzip`, the one compression besides none that etcd knows.
+  var isGzip = false
   var methodIndex = -1
   var timeout = GRPCTimeout.none
   private var held: InlineArray<8, OpaquePointer?> = .init(repeating: nil)
@@ -48,7 +50,7 @@ struct CallRequest {
       if name.equals("authorization") {
         hold(.authorization, reference)
       } else if name.equals("grpc-encoding"), !value.isEmpty, !value.equals("identity") {
-        hold(.encoding, reference)
+        if value.equals("gzip") { isGzip = true } else { hold(.encoding, reference) }
       }
     case 18 where name.equals("client-api-version"):
       hold(.clientAPIVersion, reference)

@@ -38,6 +38,8 @@ public final class RPCCall: @unchecked Sendable {
   /// nghttp2 has let go of the stream.
   var closed = false
   var wantsWritable = false
+  /// What its headers count in `ServerConnection.heldBytes`.
+  var heldHeaderBytes = 0
   /// Messages of this call that wait for queued responses to drain.
   var parkedMessages = 0
   /// The data source told nghttp2 to wait until it is resumed.
@@ -113,6 +115,7 @@ public final class RPCCall: @unchecked Sendable {
     wantsWritable = false
     deferred = false
     parkedMessages = 0
+    heldHeaderBytes = 0
     status = .ok
     if !statusMessage.isEmpty { statusMessage = "" }
   }

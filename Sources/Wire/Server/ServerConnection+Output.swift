@@ -40,6 +40,8 @@ extension ServerConnection {
       let reset = resetFinishedEarly(session)
       let woke = wakeProducers()
       let resumed = resumeParked()
+      // Handlers ran, and may have closed the connection.
+      guard self.session != nil else { return }
       if isClosing { break }
       if !wrote, !reset, !woke, !resumed { break }
       chunksLeft -= 1

@@ -16,6 +16,9 @@ extension ServerConnection {
   /// Judges the header block in grpc-go's order.
   func headersComplete(_ call: RPCCall) {
     guard call.isOpen else { return }
+    call.heldHeaderBytes = call.request.headerBytes
+    heldBytes &+= call.heldHeaderBytes
+    if heldBytes > options.heldRequestBytesMax { return refuseForMemory(call) }
     if call.request.headerBytes > options.headerBytesMax {
       return abort(
         call, httpStatus: "431", .resourceExhausted,
@@ -43,6 +46,7 @@ extension ServerConnection {
       else { return abort(call, .unimplemented, "malformed method name: \"\"") }
       return abort(call, .unimplemented, message)
     }
+    if call.request.isGzip { call.assembler.acceptsGzip = true }
     if call.request.bytes(.encoding) != nil {
       let name = quoted(call.request.text(.encoding))
       return abort(call, .unimplemented, "grpc: Decompressor is not installed for grpc-encoding \(name)")
@@ -60,15 +64,23 @@ extension ServerConnection {
       _ = nghttp2_session_consume(session, call.streamID, bytes.count)
       return
     }
-    let partialBefore = call.assembler.bufferedBytes
+    // Counted again below, as far as it is still there.
+    heldBytes &-= call.assembler.bufferedBytes
     var parkedHere = 0
+    var isTooMuch = false
     do {
       try call.assembler.feed(bytes, limit: options.requestBytesMax) { message in
         if isCongested || parkedHead < parked.count {
+          // Not parked first and refused then: what small compressed messages of many calls hold would add up.
+          guard heldBytes &+ message.count <= options.heldRequestBytesMax else {
+            isTooMuch = true
+            return false
+          }
           // Bytes that came in earlier pieces have been credited already.
           let credit = min(message.count &+ 5, bytes.count &- parkedHere)
           parked.append(ParkedMessage(call: call, message: Array(message), credit: credit))
           parkedHere &+= credit
+          heldBytes &+= message.count
           call.parkedMessages &+= 1
           call.messageDelivered = true
           return call.kind == .bidirectional
@@ -79,13 +91,13 @@ extension ServerConnection {
     } catch {
       reject(call, error)
     }
-    partialBytes &+= call.assembler.bufferedBytes &- partialBefore
+    heldBytes &+= call.assembler.bufferedBytes
     // Bytes of parked messages are credited back when those are delivered.
     let consumed = bytes.count &- parkedHere
     if consumed > 0 { _ = nghttp2_session_consume(session, call.streamID, consumed) }
-    if partialBytes > options.partialRequestBytesMax, call.assembler.bufferedBytes > 0 {
+    if isTooMuch || (heldBytes > options.heldRequestBytesMax && !call.assembler.isAtBoundary) {
       discardPartial(call)
-      end(call, .resourceExhausted, "too many bytes of unfinished messages on this connection")
+      refuseForMemory(call)
     }
   }
 
@@ -109,6 +121,7 @@ extension ServerConnection {
     call.closed = true
     if call.announced, !call.finished { handler.cancelled(call, reason: .reset) }
     discardPartial(call)
+    heldBytes &-= call.heldHeaderBytes
     queuedBytes &-= call.sendQueue.count
     call.release()
     remove(call)
@@ -130,10 +143,13 @@ extension ServerConnection {
         parkedHead = 0
       }
       delivered = true
+      heldBytes &-= entry.message.count
       let call = entry.call
       entry.message.withUnsafeBytes { message in
         if call.isOpen { deliver(call, message) }
       }
+      // The handler may have closed the connection, and the session with it.
+      guard self.session != nil else { return false }
       _ = nghttp2_session_consume(session, call.streamID, entry.credit)
       call.parkedMessages -= 1
       if call.parkedMessages == 0, call.remoteClosed, call.kind == .bidirectional, call.isOpen {
@@ -168,6 +184,13 @@ extension ServerConnection {
         "grpc: received message larger than max (\(length) vs. \(options.requestBytesMax))")
     case .compressed:
       end(call, .internal, "grpc: compressed flag set with identity or empty encoding")
+    case .decompressedTooLarge:
+      end(
+        call, .resourceExhausted,
+        "grpc: received message after decompression larger than max "
+          + "(\(options.requestBytesMax + 1) vs. \(options.requestBytesMax))")
+    case .undecompressable(let text):
+      end(call, .internal, "grpc: failed to decompress the received message: \(text)")
     case .unknownFormat(let format):
       end(call, .internal, "grpc: received unexpected payload format \(format)")
     }
@@ -182,8 +205,12 @@ extension ServerConnection {
     if call.announced { handler.cancelled(call, reason: reason) }
   }
 
+  private func refuseForMemory(_ call: RPCCall) {
+    end(call, .resourceExhausted, "too many bytes of requests are waiting on this connection")
+  }
+
   private func discardPartial(_ call: RPCCall) {
-    partialBytes &-= call.assembler.bufferedBytes
+    heldBytes &-= call.assembler.bufferedBytes
     call.assembler.reset()
   }
 

@@ -41,7 +41,8 @@ public final class ServerConnection: ChannelInboundHandler, @unchecked Sendable 
   var drained: [RPCCall] = []
   /// Response bytes queued on all calls.
   public internal(set) var queuedBytes = 0
-  var partialBytes = 0
+  /// Bytes of requests held, as `ServerOptions.heldRequestBytesMax` counts them.
+  var heldBytes = 0
   var isCongested = false
 
   var output: ByteBuffer

@@ -12,8 +12,9 @@ public struct ServerOptions: Sendable {
   public var streamWindowBytes: Int32 = 1 << 20
   /// Receive window of a connection, in bytes.
   public var connectionWindowBytes: Int32 = 8 << 20
-  /// Unfinished request messages a connection may make us hold; the stream that goes over is refused.
-  public var partialRequestBytesMax = 64 << 20
+  /// Request bytes a connection may make us hold: headers of open calls, unfinished messages, and messages that
+  /// wait for queued responses to drain. The call that goes over is refused.
+  public var heldRequestBytesMax = 64 << 20
   /// Response bytes queued on one call at which `send` says stop, and at which it may go on.
   public var callQueueHighBytes = 1 << 20
   public var callQueueLowBytes = 256 << 10

@@ -41,6 +41,8 @@ enum TestMethod: Int, CaseIterable {
   case chat
   /// Fails with the request as its text.
   case fail
+  /// Closes the connection.
+  case hangUp
 
   var path: String {
     switch self {
@@ -51,12 +53,13 @@ enum TestMethod: Int, CaseIterable {
     case .many: "/test.Stream/Many"
     case .chat: "/test.Stream/Chat"
     case .fail: "/test.Unary/Fail"
+    case .hangUp: "/test.Unary/HangUp"
     }
   }
 
   var kind: RPCMethod.Kind {
     switch self {
-    case .echo, .blob, .hang, .metadata, .fail: .unary
+    case .echo, .blob, .hang, .metadata, .fail, .hangUp: .unary
     case .many: .serverStream
     case .chat: .bidirectional
     }
@@ -110,6 +113,7 @@ final class TestHandler: RPCHandler {
       produce(call, producer)
     case .chat: _ = call.send(framed(message))
     case .fail: call.fail(ClientError(.failedPrecondition, String(decoding: message, as: UTF8.self)))
+    case .hangUp: call.connection.close()
     }
   }
 
