@@ -96,7 +96,8 @@ struct Codec: Sendable, CustomTestStringConvertible {
     Codec(Entry.self), Codec(HardState.self), Codec(ConfState.self), Codec(SnapshotMetadata.self),
     Codec(Model.Message.self), Codec(ConfChange.self), Codec(ConfChangeSingle.self), Codec(ConfChangeV2.self),
     Codec(RaftCommand.self), Codec(LeaseGrant.self), Codec(LeaseCheckpoint.self), Codec(AlarmCommand.self),
-    Codec(MemberAttributes.self), Codec(DowngradeInfo.self),
+    Codec(MemberAttributes.self), Codec(DowngradeInfo.self), Codec(WatchCreateRequest.self),
+    Codec(WatchRequest.self),
   ]
 }
 

@@ -10,7 +10,7 @@ public final class Applier: @unchecked Sendable {
   private let store: Store
   /// Reads with no bound above: this thread's own changes are visible.
   private let reader: ReadView
-  private var filling: Generation
+  private(set) var filling: Generation
   private var committing: Generation?
   /// The state as of the last change, finished or not.
   private var boundary: Boundary

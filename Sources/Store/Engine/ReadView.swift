@@ -107,7 +107,7 @@ public final class ReadView: @unchecked Sendable {
   }
 
   @inline(__always)
-  private func overlayRecord(_ key: UnsafeRawBufferPointer, limit: Int64) -> VersionRecord? {
+  func overlayRecord(_ key: UnsafeRawBufferPointer, limit: Int64) -> VersionRecord? {
     if let node = newer?.keys.node(key), let record = VersionRecord.visible(node.record, limit: limit) {
       return record
     }

@@ -1,0 +1,58 @@
+public import Model
+
+/// A walk through the history in revision order, in slices: between two of them the caller renews the view or takes
+/// another one, so that neither a transaction nor a turn of a thread lasts long.
+public struct HistoryScan: Sendable {
+  public enum Step: Hashable, Sendable {
+    /// There is more to come.
+    case more
+    /// Every row up to the revision asked for (or the view's) was handed over.
+    case done
+    /// A compaction at this revision has passed the scan: rows may be gone.
+    case compacted(Int64)
+  }
+
+  /// The next row to be looked at.
+  public private(set) var next: Revision
+  /// Every row of the revisions up to this one was handed over.
+  public private(set) var through: Int64
+
+  public init(from: Int64) {
+    next = Revision(main: from, sub: 0)
+    through = from - 1
+  }
+
+  /// Hands over up to `rows` more rows, none above main revision `last`. A slice may end inside a revision, which
+  /// `through` tells; rows are valid until the body returns.
+  ///
+  /// A scan may begin at the compaction's revision itself, whose rows are kept, but not below.
+  public mutating func slice(
+    in view: ReadView, last: Int64 = .max, rows: Int, _ body: (Revision, Row) throws(StoreError) -> ScanStep
+  ) throws(StoreError) -> Step {
+    precondition(rows > 0, "a slice looks at rows")
+    if next.main < view.compactRevision { return .compacted(view.compactRevision) }
+    var left = rows
+    var stopped: Revision?
+    try view.rows(from: next, through: last) { (revision, row) throws(StoreError) -> ScanStep in
+      if left == 0 {
+        stopped = revision
+        return .stop
+      }
+      left -= 1
+      if try body(revision, row) == .stop {
+        // Rows of a revision are numbered from 0 without gaps, so that this names the next one or the revision's end.
+        stopped = Revision(main: revision.main, sub: revision.sub + 1)
+        return .stop
+      }
+      return .next
+    }
+    if let stopped {
+      next = stopped
+      through = stopped.main - 1
+      return .more
+    }
+    through = max(through, min(last, view.revision))
+    next = Revision(main: through + 1, sub: 0)
+    return .done
+  }
+}
