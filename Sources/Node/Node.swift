@@ -19,6 +19,7 @@ public struct Node: ~Copyable {
   private var replica: ReplicaMachine
   private var log: LogStage
   private var apply: ApplyStage
+  private var feed: EventFeed
   private var effects: [ReplicaEffect] = []
   private var lastFreeze: UInt64
   /// True at first: the sooner the store knows of the log, the sooner a log that has vanished is told from a first
@@ -34,6 +35,7 @@ public struct Node: ~Copyable {
     self.replica = replica
     self.log = LogStage(log)
     self.apply = ApplyStage(applier, confState: confState)
+    self.feed = EventFeed(limits: options.eventFeed)
     lastFreeze = now
   }
 
@@ -54,6 +56,8 @@ public struct Node: ~Copyable {
       case .replica(let input): replica.handle(input, &effects)
       case .committed(let report): try committed(report, &outputs)
       case .commitSoon: isCommitWanted = true
+      case .watched(let isWatched):
+        feed.setWatched(isWatched, revision: apply.applier.revision, &outputs.events)
       case .logPrepared(let prepared): adopt(prepared, &outputs)
       }
     }
@@ -104,6 +108,7 @@ public struct Node: ~Copyable {
       let (applied, changed) = try apply.run(
         generationBytesMax: options.generationBytesMax, &outputs.answers)
     else { return false }
+    try feed.collect(apply.applier, &outputs.events)
     if let changed { replica.adoptConfiguration(changed) }
     replica.handle(.applied(index: applied), &effects)
     return true

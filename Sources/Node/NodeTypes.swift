@@ -11,6 +11,9 @@ public enum NodeInput: Sendable {
   case committed(CommitReport)
   /// Somebody waits for what is applied to be committed: do not let the interval run out first.
   case commitSoon
+  /// Somebody begins to watch, or nobody does any more: whether `NodeOutputs.events` is wanted. Each beginning is
+  /// answered there with where the feed stands.
+  case watched(Bool)
   /// A `NodeNotice.prepareLog` was carried out.
   case logPrepared(PreparedSegments)
 }
@@ -49,6 +52,9 @@ public enum NodeNotice: Sendable {
 /// What a `Node` wants done; reused from call to call. Everything in it may leave at once: nothing is put here that
 /// waits for a sync.
 public struct NodeOutputs: Sendable {
+  /// The events of what was applied, while somebody watches; to be handed on before the answers, so that no client hears
+  /// of a change before its watchers can.
+  public var events: [EventBatch] = []
   public var answers: [Answer] = []
   public var messages: [Message] = []
   public var notices: [NodeNotice] = []
@@ -56,6 +62,7 @@ public struct NodeOutputs: Sendable {
   public init() {}
 
   public mutating func removeAll() {
+    events.removeAll(keepingCapacity: true)
     answers.removeAll(keepingCapacity: true)
     messages.removeAll(keepingCapacity: true)
     notices.removeAll(keepingCapacity: true)
@@ -102,11 +109,12 @@ public struct NodeOptions: Sendable {
   public var catchUpEntries: UInt64
   /// Bytes of a segment of the write-ahead log.
   public var logSegmentBytes: Int
+  public var eventFeed: EventFeedLimits
 
   public init(
     replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 1_000_000_000,
     generationBytes: Int = 8 << 20, generationBytesMax: Int = 64 << 20, catchUpEntries: UInt64 = 5_000,
-    logSegmentBytes: Int = 32 << 20
+    logSegmentBytes: Int = 32 << 20, eventFeed: EventFeedLimits = EventFeedLimits()
   ) {
     precondition(generationBytes <= generationBytesMax)
     self.replica = replica
@@ -115,5 +123,6 @@ public struct NodeOptions: Sendable {
     self.generationBytesMax = generationBytesMax
     self.catchUpEntries = catchUpEntries
     self.logSegmentBytes = logSegmentBytes
+    self.eventFeed = eventFeed
   }
 }

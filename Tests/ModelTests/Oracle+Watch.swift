@@ -6,12 +6,12 @@ import SwiftProtobuf
 
 extension WatchCreateRequest: Oracled {
   init(_ oracle: Etcdserverpb_WatchCreateRequest) {
-    self.init(
-      key: [UInt8](oracle.key), rangeEnd: [UInt8](oracle.rangeEnd), startRevision: oracle.startRevision)
+    self.init()
+    key = [UInt8](oracle.key)
+    rangeEnd = [UInt8](oracle.rangeEnd)
+    startRevision = oracle.startRevision
     progressNotify = oracle.progressNotify
-    // Repeated, reordered and unknown filters read as the set of the known ones.
-    dropsPuts = oracle.filters.contains(.noput)
-    dropsDeletes = oracle.filters.contains(.nodelete)
+    filters = oracle.filters.map(\.raw)
     previousKeyValue = oracle.prevKv
     watchID = oracle.watchID
     fragment = oracle.fragment
@@ -23,7 +23,7 @@ extension WatchCreateRequest: Oracled {
       $0.rangeEnd = Data(rangeEnd)
       $0.startRevision = startRevision
       $0.progressNotify = progressNotify
-      $0.filters = (dropsPuts ? [.noput] : []) + (dropsDeletes ? [.nodelete] : [])
+      $0.filters = filters.map { .init(raw: $0) }
       $0.prevKv = previousKeyValue
       $0.watchID = watchID
       $0.fragment = fragment
@@ -31,11 +31,12 @@ extension WatchCreateRequest: Oracled {
   }
 
   static func random(_ random: inout RandomValues) -> WatchCreateRequest {
-    var request = WatchCreateRequest(
-      key: random.bytes(), rangeEnd: random.bytes(), startRevision: random.int64())
+    var request = WatchCreateRequest()
+    request.key = random.bytes()
+    request.rangeEnd = random.bytes()
+    request.startRevision = random.int64()
     request.progressNotify = random.bool()
-    request.dropsPuts = random.bool()
-    request.dropsDeletes = random.bool()
+    request.filters = random.list(upTo: 3) { $0.enumValue(2) }
     request.previousKeyValue = random.bool()
     request.watchID = random.int64()
     request.fragment = random.bool()

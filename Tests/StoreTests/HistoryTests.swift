@@ -94,9 +94,10 @@ struct HistoryTests {
       let step = try scan.slice(in: view, last: through, rows: Int.random(in: 1...20, using: &random)) {
         revision, row in
         #expect(revision == row.version.mod && revision.main > before)
-        if Array(row.key) == key { found.append(change(row, revision)) }
+        if stopsAfter == 0 { return .stop }
         stopsAfter -= 1
-        return stopsAfter == 0 ? .stop : .next
+        if Array(row.key) == key { found.append(change(row, revision)) }
+        return .next
       }
       #expect(found.allSatisfy { $0.revision.main >= from && $0.revision < scan.next })
       switch step {
@@ -196,6 +197,118 @@ struct HistoryTests {
       #expect(try value(6) == "again")
       if round == 0 { try fixture.commitAll() }
       if round == 1 { try fixture.apply(.compact(3)) }
+    }
+  }
+}
+
+/// What watchers that are behind read.
+struct HistorySliceTests {
+  struct Seen: Equatable {
+    var revision: Revision
+    var keyValue: [UInt8]
+    var isCreate: Bool
+  }
+
+  private func seen(_ batch: EventBatch) -> [Seen] {
+    batch.items.map { item in
+      Seen(
+        revision: Revision(main: item.mainRevision, sub: Int64(item.subRevision)),
+        keyValue: Array(batch.bytes[item.keyValue]), isCreate: item.isCreate)
+    }
+  }
+
+  private func expected(_ naive: NaiveEngine, from: Int64, _ wanted: ([UInt8]) -> Bool) -> [Seen] {
+    naive.history.filter { wanted($0.key) }.flatMap { (key, versions) in
+      versions.filter { $0.revision.main >= from }.map { version in
+        Seen(
+          revision: version.revision,
+          keyValue: engineKeyValue(
+            version.keyValue ?? KeyValue(key: key, modRevision: version.revision.main)),
+          isCreate: version.keyValue.map { $0.createRevision == version.revision.main } ?? false)
+      }
+    }
+    .sorted { $0.revision < $1.revision }
+  }
+
+  @Test(arguments: 0..<6 as Range<UInt64>)
+  func slicesPutTogetherAreTheHistory(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let fixture = try EngineFixture(try EngineDirectory())
+    var naive = NaiveEngine()
+    for _ in 0..<300 {
+      var entry = EngineEntry(changes: [])
+      for _ in 0..<Int.random(in: 1...5, using: &random) {
+        let key = engineBytes("k\(Int.random(in: 0..<9, using: &random))")
+        let deletes = naive.isLive(key) && entry.changes.isEmpty && random.chance(1, in: 3)
+        entry.changes.append(deletes ? .delete(key: key) : .put(key: key, value: key, lease: 3))
+      }
+      naive.apply(entry)
+      try fixture.apply(entry)
+      if random.chance(1, in: 50) { try fixture.commitAll() }
+    }
+    let keys = KeySet([
+      .init(key: engineBytes("k2"), end: engineBytes("k4")), .init(key: [0x6b, 0x37], end: nil),
+    ])
+    for from in [1, 2, 57, 300, 301, 302] as [Int64] {
+      let bytesMax = Int.random(in: 1...400, using: &random)
+      let ranges = try collect(fixture, from: from) { next in
+        try fixture.store.history(
+          from: next, of: keys, bytesMax: bytesMax,
+          revisionsMax: Int64.random(in: 1...50, using: &random))
+      }
+      #expect(ranges == expected(naive, from: from) { keys.contains($0) })
+      let single = try collect(fixture, from: from) { next in
+        try fixture.store.history(from: next, of: engineBytes("k5"), bytesMax: bytesMax)
+      }
+      #expect(single == expected(naive, from: from) { $0 == engineBytes("k5") })
+      #expect(from > 200 || (ranges.count > 50 && single.count > 20))
+    }
+  }
+
+  private func collect(
+    _ fixture: EngineFixture, from: Int64, _ read: (Int64) throws -> HistorySlice
+  ) throws -> [Seen] {
+    var next = from
+    var found: [Seen] = []
+    while next <= fixture.applier.revision {
+      guard case .events(let batch) = try read(next) else {
+        Issue.record("nothing was compacted")
+        return []
+      }
+      #expect(batch.firstRevision == next && batch.lastRevision >= next && batch.isComplete)
+      found += seen(batch)
+      next = batch.lastRevision + 1
+    }
+    return found
+  }
+
+  /// Bug 18089, 19179: the tombstone at the compaction's revision is an event that a watch from there must get.
+  @Test func aDeleteAtTheCompactionRevisionIsKept_18089() throws {
+    let fixture = try EngineFixture(try EngineDirectory())
+    try fixture.put("k", "v")  // 2
+    try fixture.delete("k")  // 3
+    try fixture.apply(.compact(3))
+    for isCommitted in [false, true] {
+      if isCommitted { try fixture.commitAll() }
+      for slice in [
+        try fixture.store.history(from: 3, of: engineBytes("k"), bytesMax: 1000),
+        try fixture.store.history(from: 3, of: .all, bytesMax: 1000, revisionsMax: 10),
+      ] {
+        guard case .events(let batch) = slice else {
+          Issue.record("the compaction's own revision can be read")
+          continue
+        }
+        #expect(batch.items.map(\.kind) == [.delete] && batch.firstRevision == 3 && batch.lastRevision == 3)
+      }
+      for slice in [
+        try fixture.store.history(from: 2, of: engineBytes("k"), bytesMax: 1000),
+        try fixture.store.history(from: 2, of: .all, bytesMax: 1000, revisionsMax: 10),
+      ] {
+        guard case .compacted(3) = slice else {
+          Issue.record("below the compaction there is nothing to read")
+          continue
+        }
+      }
     }
   }
 }

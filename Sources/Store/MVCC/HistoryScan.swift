@@ -22,8 +22,9 @@ public struct HistoryScan: Sendable {
     through = from - 1
   }
 
-  /// Hands over up to `rows` more rows, none above main revision `last`. A slice may end inside a revision, which
-  /// `through` tells; rows are valid until the body returns.
+  /// Hands over up to `rows` more rows, none above main revision `last`. A row at which the body stops does not count
+  /// as handed over: it comes again. A slice may end inside a revision, which `through` tells; rows are valid until the
+  /// body returns.
   ///
   /// A scan may begin at the compaction's revision itself, whose rows are kept, but not below.
   public mutating func slice(
@@ -38,12 +39,11 @@ public struct HistoryScan: Sendable {
         stopped = revision
         return .stop
       }
-      left -= 1
       if try body(revision, row) == .stop {
-        // Rows of a revision are numbered from 0 without gaps, so that this names the next one or the revision's end.
-        stopped = Revision(main: revision.main, sub: revision.sub + 1)
+        stopped = revision
         return .stop
       }
+      left -= 1
       return .next
     }
     if let stopped {

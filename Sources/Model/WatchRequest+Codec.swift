@@ -1,35 +1,5 @@
 public import Primitives
 
-/// etcdserverpb.WatchRequest; `.none` is a message without the union, or with one from the future.
-public enum WatchRequest: Hashable, Sendable {
-  case none
-  case create(WatchCreateRequest)
-  case cancel(watchID: Int64)
-  case progress
-}
-
-/// etcdserverpb.WatchCreateRequest.
-public struct WatchCreateRequest: Hashable, Sendable {
-  public var key: [UInt8] = []
-  public var rangeEnd: [UInt8] = []
-  public var startRevision: Int64 = 0
-  public var progressNotify = false
-  /// FilterType NOPUT.
-  public var dropsPuts = false
-  /// FilterType NODELETE.
-  public var dropsDeletes = false
-  public var previousKeyValue = false
-  public var watchID: Int64 = 0
-  public var fragment = false
-
-  public init() {}
-  public init(key: [UInt8], rangeEnd: [UInt8] = [], startRevision: Int64 = 0) {
-    self.key = key
-    self.rangeEnd = rangeEnd
-    self.startRevision = startRevision
-  }
-}
-
 extension WatchRequest: WireMessage {
   public init() { self = .none }
 
@@ -82,11 +52,11 @@ extension WatchCreateRequest: WireMessage {
       case .length(2): rangeEnd = try reader.readBytes()
       case .varint(3): startRevision = try reader.readInt64()
       case .varint(4): progressNotify = try reader.readBool()
-      case .varint(5): addFilter(try reader.readVarint())
+      case .varint(5): filters.append(try reader.readInt32())
       case .length(5):
-        var filters: [UInt64] = []
-        try reader.readPackedVarints(into: &filters)
-        for filter in filters { addFilter(filter) }
+        var packed: [UInt64] = []
+        try reader.readPackedVarints(into: &packed)
+        filters += packed.map { Int32(truncatingIfNeeded: $0) }
       case .varint(6): previousKeyValue = try reader.readBool()
       case .varint(7): watchID = try reader.readInt64()
       case .varint(8): fragment = try reader.readBool()
@@ -95,24 +65,19 @@ extension WatchCreateRequest: WireMessage {
     }
   }
 
-  /// Filters are a set; those of later versions are ignored, as in etcd.
-  private mutating func addFilter(_ filter: UInt64) {
-    switch Int32(truncatingIfNeeded: filter) {
-    case 0: dropsPuts = true
-    case 1: dropsDeletes = true
-    default: break
-    }
+  private var filtersSize: Int {
+    filters.reduce(0) { size, filter in size + ProtoSize.varint(UInt64(bitPattern: Int64(filter))) }
   }
-
-  private var filters: [UInt8] { (dropsPuts ? [0] : []) + (dropsDeletes ? [1] : []) }
 
   public func encode(into writer: inout ProtoWriter) {
     writer.bytes(1, key)
     writer.bytes(2, rangeEnd)
     writer.int64(3, startRevision)
     writer.bool(4, progressNotify)
-    // Packed; the values take a byte each.
-    writer.bytes(5, filters)
+    if !filters.isEmpty {
+      writer.message(5, size: filtersSize)
+      for filter in filters { writer.varint(UInt64(bitPattern: Int64(filter))) }
+    }
     writer.bool(6, previousKeyValue)
     writer.int64(7, watchID)
     writer.bool(8, fragment)
@@ -123,7 +88,7 @@ extension WatchCreateRequest: WireMessage {
     size += ProtoSize.bytes(2, count: rangeEnd.count)
     size += ProtoSize.int64(3, startRevision)
     size += ProtoSize.bool(4, progressNotify)
-    size += ProtoSize.bytes(5, count: filters.count)
+    size += ProtoSize.bytes(5, count: filtersSize)
     size += ProtoSize.bool(6, previousKeyValue)
     size += ProtoSize.int64(7, watchID)
     size += ProtoSize.bool(8, fragment)
