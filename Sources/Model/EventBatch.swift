@@ -58,6 +58,22 @@ public final class EventBatch: Sendable {
     self.init(first: first, last: last, isComplete: isComplete, items: [], bytes: [])
   }
 
+  /// The `events` field of an item with `prev_kv`, an encoded mvccpb.KeyValue.
+  public func encoded(_ item: Item, previous: [UInt8]) -> [UInt8] {
+    let keyValue = item.keyValue
+    let delete = item.kind == .delete ? ProtoSize.int32(1, item.kind.rawValue) : 0
+    let plainSize = delete + ProtoSize.message(2, size: keyValue.count)
+    let size = plainSize + ProtoSize.message(3, size: previous.count)
+    var writer = ProtoWriter(reserving: ProtoSize.message(WatchResponse.eventsField, size: size))
+    writer.message(WatchResponse.eventsField, size: size)
+    unsafe bytes.withUnsafeBytes { all in
+      unsafe writer.raw(
+        UnsafeRawBufferPointer(rebasing: all[(keyValue.upperBound - plainSize)..<keyValue.upperBound]))
+    }
+    writer.bytesField(3, previous)
+    return writer.bytes
+  }
+
   /// Bytes of memory, about.
   public var footprintBytes: Int { bytes.count + items.count * MemoryLayout<Item>.stride + 128 }
 }

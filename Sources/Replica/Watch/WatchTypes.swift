@@ -96,13 +96,13 @@ public struct WatchLimits: Sendable {
   public var keyReads = 64
   /// Watchers that share one scan of history.
   public var watchersPerScan = 4_096
-  /// Ranges that a scan names; of more than this it wants all keys.
-  public var rangesPerScan = 4_096
   /// A slice of history: encoded bytes, and revisions scanned.
   public var sliceBytes = 256 << 10
   public var sliceRevisions: Int64 = 10_000
   /// Live batches kept while a gap before them is read from history.
   public var backlogBytes = 4 << 20
+  /// Pairs of an event and a range that contains it, looked at together; a longer batch is worked off in parts.
+  public var matchesAtOnce = 1 << 16
   /// A response with several revisions ends at this size; one revision is never split by it.
   public var responseBytes = 1 << 20
   /// Responses beyond this are split between events for watchers that asked for fragments (--max-request-bytes and

@@ -1,0 +1,100 @@
+internal import Primitives
+
+// Progress: bookmarks that no event below may follow.
+
+extension WatchMachine {
+  private enum Progress { case send, wait, drop }
+
+  /// Answers the requests for progress that can be answered.
+  mutating func settleProgress(_ sink: inout some WatchSink) {
+    guard !progressWaiters.isEmpty else { return }
+    var kept = 0
+    for position in progressWaiters.indices {
+      let stream = progressWaiters[position]
+      guard isOpen(stream) else { continue }
+      switch progress(of: stream.slot) {
+      case .send: sink.progress(stream, watchID: -1, revision: feedNext - 1)
+      case .drop: break
+      case .wait:
+        progressWaiters[kept] = stream
+        kept += 1
+        continue
+      }
+      streams[Int(stream.slot)].awaitsProgress = false
+    }
+    progressWaiters.removeLast(progressWaiters.count - kept)
+  }
+
+  private mutating func progress(of slot: UInt32) -> Progress {
+    let stream = streams[Int(slot)]
+    if stream.watcherCount == stream.compactedCount { return .drop }
+    let cursorMax = exactCursorMax(of: slot)
+    // A watcher that awaits a revision to come keeps the stream silent (20221).
+    if cursorMax > revisionSeen + 1 { return .drop }
+    if stream.laggingCount > 0 || stream.isFull || isFeedBehind { return .wait }
+    return feedNext >= max(cursorMax, stream.progressFrom) ? .send : .wait
+  }
+
+  /// The highest cursor of a stream's watchers, as far as it matters: exact if it is above the feed.
+  private mutating func exactCursorMax(of stream: UInt32) -> Int64 {
+    let record = streams[Int(stream)]
+    if record.isCursorMaxExact || record.cursorMax <= feedNext { return record.cursorMax }
+    var highest: Int64 = 0
+    var slot = record.watchers.first
+    while slot != noSlot {
+      if watchers[Int(slot)].state != .compacted { highest = max(highest, watchers[Int(slot)].cursor) }
+      slot = streamLinks.next(slot)
+    }
+    streams[Int(stream)].cursorMax = highest
+    streams[Int(stream)].isCursorMaxExact = true
+    return highest
+  }
+
+  /// Time went on: milliseconds since any fixed moment. Sends periodic progress to the watchers that asked for it and
+  /// got no event since the last time, if they are at the front.
+  public mutating func tick(nowMilliseconds now: UInt64, _ sink: inout some WatchSink) {
+    nowMilliseconds = max(nowMilliseconds, now)
+    while let timer = timers.take(dueBy: nowMilliseconds) {
+      guard isOpen(timer.stream) else { continue }
+      let stream = Int(timer.stream.slot)
+      guard streams[stream].progressCount > 0 else {
+        streams[stream].timerRuns = false
+        continue
+      }
+      sendPeriodicProgress(timer.stream, &sink)
+      timers.insert(
+        WatchTimers.Timer(due: nowMilliseconds + streams[stream].progressPeriod, stream: timer.stream))
+    }
+  }
+
+  private mutating func sendPeriodicProgress(_ stream: WatchStreamID, _ sink: inout some WatchSink) {
+    var slot = streams[Int(stream.slot)].watchers.first
+    while slot != noSlot {
+      let watcher = watchers[Int(slot)]
+      if watcher.progressNotify {
+        if watcher.isProgressDue, watcher.state == .live, watcher.cursor <= feedNext,
+          !streams[Int(stream.slot)].isFull
+        {
+          sink.progress(stream, watchID: watcher.watchID, revision: feedNext - 1)
+        }
+        watchers[Int(slot)].isProgressDue = true
+      }
+      slot = streamLinks.next(slot)
+    }
+  }
+
+  /// The stream has a watcher with periodic progress: its time begins, with a period of its own, so that streams opened
+  /// together do not report together.
+  mutating func startTimer(_ stream: WatchStreamID) {
+    let slot = Int(stream.slot)
+    guard !streams[slot].timerRuns else { return }
+    streams[slot].timerRuns = true
+    let jitter = UInt64.random(in: 0...(limits.progressMilliseconds / 10), using: &random)
+    streams[slot].progressPeriod = limits.progressMilliseconds + jitter
+    if timers.count > 2 * streamCount + 64 {
+      let open = streams
+      timers.keep { open[Int($0.slot)].isOpen && open[Int($0.slot)].generation == $0.generation }
+    }
+    timers.insert(WatchTimers.Timer(due: nowMilliseconds + streams[slot].progressPeriod, stream: stream))
+  }
+}
