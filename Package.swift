@@ -110,6 +110,7 @@ let executables: [Target] = [
       "Client", "Wire", "EtcdAPI", "Model", "Primitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ],
     path: "Benchmarks/cairn-bench", swiftSettings: settings),
@@ -145,7 +146,7 @@ let edgeTests: [Target] = [
   test(
     "ClientTests",
     [
-      "Client", "Wire", "EtcdAPI", "Model",
+      "Client", "Wire", "EtcdAPI", "Model", "Primitives",
       .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "SwiftProtobuf", package: "swift-protobuf"),
     ]),

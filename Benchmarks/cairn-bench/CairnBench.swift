@@ -1,5 +1,6 @@
 import ArgumentParser
 import Client
+import Primitives
 
 @main
 struct CairnBench: ParsableCommand {
@@ -10,11 +11,14 @@ struct CairnBench: ParsableCommand {
       Exit codes: 0 all requests succeeded; 1 no connection or no request succeeded; 3 some requests failed; \
       64 wrong usage.
       """,
-    subcommands: [Put.self, Range.self, RangePrefix.self, TransactionPut.self, TransactionMixed.self])
+    subcommands: [
+      Put.self, Range.self, RangePrefix.self, TransactionPut.self, TransactionMixed.self, STM.self,
+      LeaseKeepAlive.self, Watch.self, WatchLatency.self, WatchGet.self,
+    ])
 }
 
 /// Flags of every command.
-struct LoadOptions: ParsableArguments {
+struct CommonOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp("Servers, separated by commas; connections are spread over them.", valueName: "list"))
   var endpoints = "127.0.0.1:2379"
@@ -22,14 +26,6 @@ struct LoadOptions: ParsableArguments {
   var conns = 1
   @Option(help: "Requests in flight in total, spread over the connections.")
   var clients = 1
-  @Option(help: "Requests in total.")
-  var total = 10_000
-  @Option(
-    help: """
-      Requests per second that fall due, spread evenly; latency counts from when a request was due. 0 sends the \
-      next request when one is answered.
-      """)
-  var rate = 0
   @Option(help: "Threads of the load generator.")
   var threads = 1
   @Option(help: "Seed of keys and values.")
@@ -40,11 +36,9 @@ struct LoadOptions: ParsableArguments {
   var quiet = false
 
   func validate() throws {
-    for (name, value) in [("conns", conns), ("clients", clients), ("total", total), ("threads", threads)]
-    where value < 1 {
+    for (name, value) in [("conns", conns), ("clients", clients), ("threads", threads)] where value < 1 {
       throw ValidationError("--\(name) must be at least 1, not \(value)")
     }
-    if rate < 0 { throw ValidationError("--rate must not be negative") }
     if clients > 1_000_000 { throw ValidationError("--clients must be at most 1000000") }
     _ = try parsedEndpoints()
   }
@@ -59,38 +53,76 @@ struct LoadOptions: ParsableArguments {
     }
   }
 
-  /// Runs the workload, prints the report, and ends the process with a code when something failed.
-  func run(_ name: String, _ workload: Workload) throws {
-    var workload = workload
-    workload.seed = seed
+  /// For what is drawn once, apart from the requests.
+  func random() -> SeededRandom { SeededRandom(seed: seed &+ 0x5eed) }
+
+  func shape() throws -> LoadShape {
     var shape = LoadShape(endpoints: try parsedEndpoints())
     shape.connections = conns
     shape.clients = clients
-    shape.total = total
-    shape.rate = rate
-    shape.threads = min(threads, conns)
+    shape.threads = threads
+    return shape
+  }
+
+  /// What `run` gives, or the end of the process when nothing could be measured.
+  func measured<Result>(
+    total: Int, _ run: (@escaping @Sendable (Int) -> Void) throws -> Result
+  ) throws -> Result {
     let bar = ProgressBar(total: total, isWanted: !quiet && !json)
-    let result: LoadResult
+    defer { bar.end() }
     do {
-      result = try LoadRun(shape: shape, workload: workload).run { bar.show($0) }
+      return try run { bar.show($0) }
     } catch {
       standardError("cairn-bench: \(error)\n")
       throw ExitCode(1)
     }
-    bar.end()
-    let report = Report(result: result)
+  }
+
+  /// Prints the report, and ends the process with a code when something failed.
+  /// - Parameter parameters: of JSON, beside those of every command; values are JSON.
+  func print(_ report: Report, _ name: String, _ parameters: [(String, String)]) throws {
     if json {
-      print(
-        report.json([
-          ("command", quoted(name)), ("conns", "\(conns)"), ("clients", "\(clients)"), ("total", "\(total)"),
-          ("rate", "\(rate)"), ("key_size", "\(workload.keySize)"), ("value_size", "\(workload.valueSize)"),
-          ("key_space_size", "\(workload.keySpaceSize)"),
-        ]))
+      let common = [("command", quoted(name)), ("conns", "\(conns)"), ("clients", "\(clients)")]
+      Swift.print(report.json(common + parameters))
     } else {
-      print(report.text(), terminator: "")
+      Swift.print(report.text(), terminator: "")
     }
-    if result.all.count == 0 { throw ExitCode(1) }
-    if result.errorCount > 0 { throw ExitCode(3) }
+    if report.result.all.count == 0 { throw ExitCode(1) }
+    if report.errorCount > 0 { throw ExitCode(3) }
+  }
+}
+
+/// Flags of commands that send a number of requests.
+struct LoadOptions: ParsableArguments {
+  @OptionGroup var common: CommonOptions
+  @Option(help: "Requests in total.")
+  var total = 10_000
+  @Option(
+    help: """
+      Requests per second that fall due, spread evenly; latency counts from when a request was due. 0 sends the \
+      next request when one is answered.
+      """)
+  var rate = 0
+
+  func validate() throws {
+    if total < 1 { throw ValidationError("--total must be at least 1, not \(total)") }
+    if rate < 0 { throw ValidationError("--rate must not be negative") }
+  }
+
+  func run(_ name: String, _ workload: Workload) throws {
+    var workload = workload
+    workload.seed = common.seed
+    var shape = try common.shape()
+    shape.total = total
+    shape.rate = rate
+    let run = LoadRun(shape: shape, workload: workload)
+    let result = try common.measured(total: total) { try run.run(progress: $0) }
+    try common.print(
+      Report(result: result), name,
+      [
+        ("total", "\(total)"), ("rate", "\(rate)"), ("key_size", "\(workload.keySize)"),
+        ("value_size", "\(workload.valueSize)"), ("key_space_size", "\(workload.keySpaceSize)"),
+      ])
   }
 }
 

@@ -24,6 +24,8 @@ struct Range: ParsableCommand {
   var key: String?
   @Argument(help: "The end of the range, not part of it.")
   var end: String?
+  @Flag(help: "Use RangeStream (etcd 3.7, Cairn): a request ends with the last chunk of its answer.")
+  var stream = false
   @OptionGroup var load: LoadOptions
   @OptionGroup var keys: KeyOptions
   @OptionGroup var reads: ReadOptions
@@ -32,6 +34,7 @@ struct Range: ParsableCommand {
     var workload = Workload(.range(key: key.map { Array($0.utf8) }, end: Array((end ?? "").utf8)))
     keys.apply(to: &workload)
     reads.apply(to: &workload)
+    workload.streamsRanges = stream
     try load.run("range", workload)
   }
 }
@@ -41,6 +44,8 @@ struct RangePrefix: ParsableCommand {
 
   @Argument(help: "The prefix; empty is every key.")
   var prefix: String
+  @Flag(help: "Use RangeStream (etcd 3.7, Cairn): a request ends with the last chunk of its answer.")
+  var stream = false
   @OptionGroup var load: LoadOptions
   @OptionGroup var reads: ReadOptions
 
@@ -49,6 +54,7 @@ struct RangePrefix: ParsableCommand {
     // The empty key is not a key: every key lies at or above one zero byte.
     var workload = Workload(.range(key: bytes.isEmpty ? [0] : bytes, end: prefixEnd(bytes)))
     reads.apply(to: &workload)
+    workload.streamsRanges = stream
     try load.run("range-prefix", workload)
   }
 }
@@ -109,5 +115,66 @@ struct TransactionMixed: ParsableCommand {
     reads.apply(to: &workload)
     workload.valueSize = values.valSize
     try load.run("txn-mixed", workload)
+  }
+}
+
+struct STM: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "stm", abstract: "Runs transactions that read before they write, as etcd's Go client does.",
+    discussion: "A request is a whole transaction, with all its calls and attempts.")
+
+  @Option(help: "c: read committed, r: repeatable reads, s: serializable, ss: serializable snapshot.")
+  var isolation = "r"
+  @Option(help: "Keys to choose from.")
+  var keys = 1
+  @Option(help: "Keys of a transaction.")
+  var keysPerTxn = 1
+  @Option(help: "Of a transaction's keys those that are written, in percent.")
+  var txnWrPercent = 50
+  @Option(help: "stm: none but the transaction itself, lock-rpc: the server's Lock service.")
+  var stmLocker = "stm"
+  @OptionGroup var values: ValueOptions
+  @OptionGroup var load: LoadOptions
+
+  func validate() throws {
+    guard SoftwareTransaction.Isolation(rawValue: isolation) != nil else {
+      throw ValidationError("--isolation must be c, r, s or ss, not \(isolation)")
+    }
+    guard stmLocker == "stm" || stmLocker == "lock-rpc" else {
+      throw ValidationError("--stm-locker must be stm or lock-rpc, not \(stmLocker)")
+    }
+    if keysPerTxn < 1 || keysPerTxn > keys {
+      throw ValidationError("--keys-per-txn must be between 1 and --keys, not \(keysPerTxn)")
+    }
+    if txnWrPercent < 0 || txnWrPercent > 100 {
+      throw ValidationError("--txn-wr-percent must be between 0 and 100, not \(txnWrPercent)")
+    }
+  }
+
+  func run() throws {
+    var options = SoftwareTransaction.Options()
+    options.isolation = SoftwareTransaction.Isolation(rawValue: isolation) ?? .repeatableReads
+    options.keyCount = keys
+    options.keysPerTransaction = keysPerTxn
+    options.writePercent = txnWrPercent
+    options.locksByService = stmLocker == "lock-rpc"
+    var workload = Workload(.softwareTransaction(options))
+    workload.valueSize = values.valSize
+    workload.keySize = 16
+    workload.keySpaceSize = keys
+    try load.run("stm", workload)
+  }
+}
+
+struct LeaseKeepAlive: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lease-keepalive", abstract: "Renews leases, one for each of --clients.")
+
+  @Flag(help: "Open a stream for each renewal, as etcd's tool does, instead of one for each lease.")
+  var streamPerRequest = false
+  @OptionGroup var load: LoadOptions
+
+  func run() throws {
+    try load.run("lease-keepalive", Workload(.leaseKeepAlive(isStreamPerRequest: streamPerRequest)))
   }
 }

@@ -39,6 +39,7 @@ final class LoadDriver: ClientCallObserver, @unchecked Sendable {
   private var exhausted = false
   private var reconnectUntil: NIODeadline?
   private var timerArmed = false
+  private var idleRenewers: [LeaseRenewer] = []
 
   init(
     index: Int, of driverCount: Int, window: Int, shape: LoadShape, workload: Workload, counter: LoadCounter,
@@ -61,14 +62,37 @@ final class LoadDriver: ClientCallObserver, @unchecked Sendable {
   }
 
   func connect() -> EventLoopFuture<Void> {
-    let endpoint = endpoint
-    return ClientConnection.connect(host: endpoint.host, port: endpoint.port, on: eventLoop).map {
-      connection in
-      self.connection = connection
-    }.flatMapErrorThrowing { error in
+    Self.connect(to: endpoint, on: eventLoop).map { connection in self.connection = connection }
+  }
+
+  /// A connection, or a failure that says to where.
+  static func connect(to endpoint: Endpoint, on eventLoop: any EventLoop) -> EventLoopFuture<ClientConnection>
+  {
+    ClientConnection.connect(host: endpoint.host, port: endpoint.port, on: eventLoop).flatMapErrorThrowing {
+      error in
       // Of all addresses of the host, the first says enough.
       let reason = (error as? NIOConnectionError)?.connectionErrors.first?.error ?? error
       throw CannotConnect(description: "cannot connect to \(endpoint): \(reason)")
+    }
+  }
+
+  /// What requests need that is not part of them: leases.
+  func prepare() -> EventLoopFuture<Void> {
+    let count: Int
+    switch workload.operation {
+    case .leaseKeepAlive: count = window
+    case .softwareTransaction(let options) where options.locksByService: count = window
+    case .put, .range, .transactionPut, .transactionMixed, .watchedPut, .softwareTransaction: count = 0
+    }
+    guard count > 0 else { return eventLoop.makeSucceededVoidFuture() }
+    return eventLoop.flatSubmit { [self] in
+      guard let connection else { return eventLoop.makeSucceededVoidFuture() }
+      let granted = (0..<count).map { _ in
+        LeaseRenewer.granted(on: connection, methods: methods).map { [self] renewer in
+          idleRenewers.append(renewer)
+        }
+      }
+      return EventLoopFuture.andAllSucceed(granted, on: eventLoop)
     }
   }
 
@@ -86,11 +110,15 @@ final class LoadDriver: ClientCallObserver, @unchecked Sendable {
   func received(_ call: ClientCall, message: UnsafeRawBufferPointer) {}
 
   func ended(_ call: ClientCall, with status: ClientError) {
+    completed(call.tag, status)
+  }
+
+  /// - Parameter tag: when it was due. The lowest bit tells writes from reads; a nanosecond more or less does not matter.
+  private func completed(_ tag: UInt64, _ status: ClientError) {
     inFlight -= 1
     if status.code == .ok {
-      // The lowest bit tells writes from reads; a nanosecond more or less does not matter.
-      let latency = Int64(bitPattern: NIODeadline.now().uptimeNanoseconds &- call.tag)
-      recorder.record(latency, isWrite: call.tag & 1 == 1, mixed: isMixed)
+      let latency = Int64(bitPattern: NIODeadline.now().uptimeNanoseconds &- tag)
+      recorder.record(latency, isWrite: tag & 1 == 1, mixed: isMixed)
     } else {
       recorder.recordError("rpc error: code = \(status.code) desc = \(status.message)")
     }
@@ -122,8 +150,32 @@ final class LoadDriver: ClientCallObserver, @unchecked Sendable {
 
   private func send(_ request: Int, due: NIODeadline) -> Bool {
     guard let connection, connection.isUsable else { return false }
-    let content = workload.request(request, &random)
-    let tag = due.uptimeNanoseconds & ~1 | (content.isWrite ? 1 : 0)
+    let due = due.uptimeNanoseconds
+    switch workload.operation {
+    case .softwareTransaction(let options):
+      inFlight += 1
+      // A lease of its own for each that runs: one lease would hold the lock for all.
+      let renewer = options.locksByService ? idleRenewers.popLast() : nil
+      let transaction = SoftwareTransaction(
+        options, value: workload.value(&random), methods: methods, lease: renewer?.lease ?? 0, random: &random
+      )
+      transaction.start(on: connection) { [self] status in
+        if let renewer { idleRenewers.append(renewer) }
+        completed(due, status)
+      }
+      return true
+    case .leaseKeepAlive(let isStreamPerRequest):
+      guard let renewer = idleRenewers.popLast() else { preconditionFailure("one for each in flight") }
+      inFlight += 1
+      renewer.renew(on: connection, keepsStream: !isStreamPerRequest) { [self] status in
+        idleRenewers.append(renewer)
+        completed(due, status)
+      }
+      return true
+    case .put, .range, .transactionPut, .transactionMixed, .watchedPut: break
+    }
+    let content = workload.request(request, due: due, &random)
+    let tag = due & ~1 | (content.isWrite ? 1 : 0)
     inFlight += 1
     let call = connection.start(
       methods[content.method.rawValue], message: content.message, observer: self, tag: tag)

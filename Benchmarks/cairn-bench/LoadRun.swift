@@ -44,6 +44,7 @@ final class LoadCounter: Sendable {
   let total: Int
   private let claimed = Atomic(0)
   private let completed = Atomic(0)
+  private let stopped = Atomic(false)
 
   init(total: Int) {
     self.total = total
@@ -51,7 +52,15 @@ final class LoadCounter: Sendable {
 
   var done: Int { completed.load(ordering: .relaxed) }
 
+  /// Hands out no more.
+  func stop() {
+    stopped.store(true, ordering: .relaxed)
+  }
+
+  var isStopped: Bool { stopped.load(ordering: .relaxed) }
+
   func claim() -> Int? {
+    guard !isStopped else { return nil }
     let index = claimed.wrappingAdd(1, ordering: .relaxed).oldValue
     return index < total ? index : nil
   }
@@ -59,51 +68,83 @@ final class LoadCounter: Sendable {
   func complete() { completed.wrappingAdd(1, ordering: .relaxed) }
 }
 
+/// Event loops, what each has recorded, and who shows how far it is.
+final class LoadThreads {
+  let loops: [any EventLoop]
+  let recorders: [Recorder]
+  private let group: MultiThreadedEventLoopGroup
+  private var ticker: RepeatedTask?
+
+  /// - Parameter progress: called every 100 ms with the number of things done, on another thread.
+  init(count: Int, counter: LoadCounter, progress: @escaping @Sendable (Int) -> Void) {
+    group = MultiThreadedEventLoopGroup(numberOfThreads: count)
+    loops = group.makeIterator().map { $0 }
+    recorders = (0..<count).map { _ in Recorder() }
+    ticker = group.next().scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(100)) { _ in
+      progress(counter.done)
+    }
+  }
+
+  /// Everything recorded, by `part` of what a recorder keeps.
+  func result(_ part: any KeyPath<Recorder, LoadResult> & Sendable = \.result) throws -> LoadResult {
+    var result = LoadResult()
+    for (loop, recorder) in zip(loops, recorders) {
+      result.merge(try loop.submit { recorder[keyPath: part] }.wait())
+    }
+    return result
+  }
+
+  func stop() {
+    ticker?.cancel()
+    try? group.syncShutdownGracefully()
+  }
+}
+
 /// Runs a workload: connects everything first, then starts all drivers together.
 struct LoadRun {
   var shape: LoadShape
   var workload: Workload
 
-  /// - Parameter progress: called every 100 ms with the number of requests done, on another thread.
   func run(progress: @escaping @Sendable (Int) -> Void) throws -> LoadResult {
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: shape.threads)
-    defer { try? group.syncShutdownGracefully() }
     let counter = LoadCounter(total: shape.total)
-    let workload = workload.prepared()
-    let recorders = (0..<shape.threads).map { _ in Recorder() }
-    let loops = group.makeIterator().map { $0 }
-    var drivers: [LoadDriver] = []
-    let connectionCount = min(shape.connections, shape.clients)
-    for index in 0..<connectionCount {
-      let loop = loops[index % loops.count]
-      let window = shape.clients / connectionCount + (index < shape.clients % connectionCount ? 1 : 0)
-      drivers.append(
-        LoadDriver(
-          index: index, of: connectionCount, window: window, shape: shape, workload: workload,
-          counter: counter, recorder: recorders[index % loops.count], eventLoop: loop))
-    }
-    for driver in drivers { try driver.connect().wait() }
-    let ticker = group.next().scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(100)) { _ in
-      progress(counter.done)
-    }
+    let threads = LoadThreads(
+      count: min(shape.threads, shape.connections), counter: counter, progress: progress)
+    defer { threads.stop() }
+    let drivers = try makeDrivers(threads, counter)
     let start = NIODeadline.now()
     let finished = drivers.map { $0.start(at: start) }
     for future in finished { try future.wait() }
     let seconds = Double((NIODeadline.now() - start).nanoseconds) / 1e9
-    ticker.cancel()
-    var result = LoadResult()
-    for (index, loop) in loops.enumerated() {
-      result.merge(try loop.submit { recorders[index].result }.wait())
-    }
+    var result = try threads.result()
     result.seconds = seconds
     progress(counter.done)
     return result
+  }
+
+  /// Drivers that are connected and ready.
+  func makeDrivers(_ threads: LoadThreads, _ counter: LoadCounter) throws -> [LoadDriver] {
+    let workload = workload.prepared()
+    let connectionCount = min(shape.connections, shape.clients)
+    let drivers = (0..<connectionCount).map { index in
+      let thread = index % threads.loops.count
+      return LoadDriver(
+        index: index, of: connectionCount,
+        window: shape.clients / connectionCount + (index < shape.clients % connectionCount ? 1 : 0),
+        shape: shape, workload: workload, counter: counter, recorder: threads.recorders[thread],
+        eventLoop: threads.loops[thread])
+    }
+    for driver in drivers { try driver.connect().wait() }
+    for driver in drivers { try driver.prepare().wait() }
+    return drivers
   }
 }
 
 /// Collects the results of one event loop's drivers; confined to that loop.
 final class Recorder: @unchecked Sendable {
   var result = LoadResult()
+  /// Of watchers: their creation, and the events they got.
+  var creations = LoadResult()
+  var events = LoadResult()
 
   func record(_ nanoseconds: Int64, isWrite: Bool, mixed: Bool) {
     result.all.record(nanoseconds)

@@ -32,6 +32,9 @@ struct ProgressBar: Sendable {
   }
 }
 
+/// Gives the processor to others for a millisecond.
+func pauseBriefly() { usleep(1000) }
+
 /// Writes to standard error, unbuffered.
 func standardError(_ text: String) {
   var bytes = Array(text.utf8)

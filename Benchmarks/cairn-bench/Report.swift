@@ -2,7 +2,28 @@
 struct Report {
   static let percentiles = [10.0, 25, 50, 75, 90, 95, 99, 99.9]
 
+  /// Another measurement of the same run.
+  struct Part {
+    /// In JSON.
+    var name: String
+    var title: String
+    var result: LoadResult
+  }
+
+  /// What the run was about.
   var result: LoadResult
+  /// Above its summary, where there is more than one.
+  var title = ""
+  /// Shown before it.
+  var parts: [Part] = []
+  /// Further fields of the JSON object, with JSON values.
+  var extra: [(String, String)] = []
+  /// Errors of something that is not shown.
+  var otherErrors: [String: Int] = [:]
+
+  var errorCount: Int {
+    parts.reduce(result.errorCount + otherErrors.values.reduce(0, +)) { $0 + $1.result.errorCount }
+  }
 
   var requestsPerSecond: Double {
     result.seconds > 0 ? Double(result.all.count) / result.seconds : 0
@@ -12,15 +33,18 @@ struct Report {
 
   func text() -> String {
     var text = ""
+    for part in parts { text += part.title + Report(result: part.result).text() + "\n" }
+    text += title
     if result.reads.count > 0 || result.writes.count > 0 {
       text += "\nTotal Read Ops: \(result.reads.count)\nDetails:" + section(result.reads)
       text += "\nTotal Write Ops: \(result.writes.count)\nDetails:" + section(result.writes)
     } else {
       text += section(result.all)
     }
-    if !result.errors.isEmpty {
+    let errors = result.errors.merging(otherErrors, uniquingKeysWith: +)
+    if !errors.isEmpty {
       text += "\nError distribution:\n"
-      for (message, count) in result.errors.sorted(by: { $0.key < $1.key }) {
+      for (message, count) in errors.sorted(by: { $0.key < $1.key }) {
         text += "  [\(count)]\t\(message)\n"
       }
     }
@@ -59,15 +83,18 @@ struct Report {
 
   /// One object on one line; times in seconds.
   func json(_ parameters: [(String, String)]) -> String {
-    var fields = parameters.map { "\(quoted($0.0)):\($0.1)" }
+    var fields = (parameters + extra).map { "\(quoted($0.0)):\($0.1)" }
     fields.append("\"seconds\":\(result.seconds)")
     fields.append("\"requests\":\(result.all.count)")
-    fields.append("\"errors\":\(result.errorCount)")
+    fields.append("\"errors\":\(errorCount)")
     fields.append("\"requests_per_second\":\(requestsPerSecond)")
     fields.append("\"latency\":\(json(result.all))")
     if result.reads.count > 0 { fields.append("\"read_latency\":\(json(result.reads))") }
     if result.writes.count > 0 { fields.append("\"write_latency\":\(json(result.writes))") }
-    let errors = result.errors.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\($0.value)" }
+    for part in parts { fields.append("\(quoted(part.name)):\(Report(result: part.result).json([]))") }
+    let errors = result.errors.merging(otherErrors, uniquingKeysWith: +).sorted { $0.key < $1.key }.map {
+      "\(quoted($0.key)):\($0.value)"
+    }
     fields.append("\"error_distribution\":{\(errors.joined(separator: ","))}")
     return "{\(fields.joined(separator: ","))}"
   }

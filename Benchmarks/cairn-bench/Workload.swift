@@ -17,6 +17,12 @@ struct Workload: Sendable {
     case transactionPut(operations: Int)
     /// Transactions of one range or one put; `readShare` of 1,000 are ranges.
     case transactionMixed(key: [UInt8], end: [UInt8], readShare: Int)
+    /// Puts to these keys in turn. The value begins with the nanosecond the put was due, for who watches.
+    case watchedPut(keys: [[UInt8]])
+    /// Transactions that read before they write, tried again until nothing read has changed meanwhile.
+    case softwareTransaction(SoftwareTransaction.Options)
+    /// Renewals of leases, one for each request in flight.
+    case leaseKeepAlive(isStreamPerRequest: Bool)
   }
 
   var operation: Operation
@@ -28,6 +34,7 @@ struct Workload: Sendable {
   var limit: Int64 = 0
   var countOnly = false
   var keysOnly = false
+  var streamsRanges = false
   var seed: UInt64 = 1
 
   /// Made once by `prepared`.
@@ -51,16 +58,23 @@ struct Workload: Sendable {
     return copy
   }
 
-  /// The `index`th request of the run.
-  func request(_ index: Int, _ random: inout SeededRandom) -> Request {
+  /// The `index`th request of the run, of those that are one call.
+  func request(_ index: Int, due: UInt64, _ random: inout SeededRandom) -> Request {
     switch operation {
+    case .softwareTransaction, .leaseKeepAlive: preconditionFailure("these make their calls themselves")
+    case .watchedPut(let keys):
+      var value = value(&random)
+      precondition(value.count >= 8, "no room for a time")
+      for index in 0..<8 { value[index] = UInt8(truncatingIfNeeded: due >> (8 * UInt64(index))) }
+      return Request(
+        method: .put, isWrite: true, message: framed(PutRequest(key: keys[index % keys.count], value: value)))
     case .put:
       return Request(
         method: .put, isWrite: true,
         message: framed(PutRequest(key: key(index, &random), value: value(&random))))
     case .range(_, let end):
       let message = fixedMessage ?? framed(rangeRequest(key(index, &random), end))
-      return Request(method: .range, isWrite: false, message: message)
+      return Request(method: streamsRanges ? .rangeStream : .range, isWrite: false, message: message)
     case .transactionPut(let operations):
       var transaction = TransactionRequest()
       for operation in 0..<operations {
@@ -81,7 +95,7 @@ struct Workload: Sendable {
   }
 
   /// Bytes of its own for each put: a server that compresses must not gain from values that repeat.
-  private func value(_ random: inout SeededRandom) -> [UInt8] {
+  func value(_ random: inout SeededRandom) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: valueSize) { buffer, count in
       while count + 8 <= valueSize {
         UnsafeMutableRawBufferPointer(buffer).storeBytes(
@@ -99,11 +113,15 @@ struct Workload: Sendable {
 
   private func key(_ index: Int, _ random: inout SeededRandom) -> [UInt8] {
     let number = sequentialKeys ? index % keySpaceSize : Int.random(in: 0..<keySpaceSize, using: &random)
-    var key = [UInt8](repeating: 0, count: keySize)
-    // Zigzag, as Go's binary.PutVarint.
+    return Self.key(number, size: keySize)
+  }
+
+  /// `size` bytes that begin with the number, as Go's binary.PutVarint writes it (zigzag).
+  static func key(_ number: Int, size: Int) -> [UInt8] {
+    var key = [UInt8](repeating: 0, count: size)
     var rest = UInt64(number) << 1
     var position = 0
-    while position < keySize {
+    while position < size {
       key[position] = rest >= 128 ? UInt8(rest & 127) | 128 : UInt8(rest)
       if rest < 128 { break }
       rest >>= 7
@@ -121,12 +139,14 @@ struct Workload: Sendable {
     return request
   }
 
-  private func framed(_ message: some WireMessage) -> [UInt8] {
-    var bytes = [UInt8]()
-    bytes.reserveCapacity(RPCCall.messageHeadroom + message.encodedSize)
-    for _ in 0..<RPCCall.messageHeadroom { bytes.append(0) }
-    var writer = ProtoWriter(appendingTo: bytes)
-    message.encode(into: &writer)
-    return writer.bytes
-  }
+}
+
+/// A message with the wire's headroom.
+func framed(_ message: some WireMessage) -> [UInt8] {
+  var bytes = [UInt8]()
+  bytes.reserveCapacity(RPCCall.messageHeadroom + message.encodedSize)
+  for _ in 0..<RPCCall.messageHeadroom { bytes.append(0) }
+  var writer = ProtoWriter(appendingTo: bytes)
+  message.encode(into: &writer)
+  return writer.bytes
 }

@@ -19,7 +19,8 @@ public final class EtcdClient: Sendable {
 
   public let endpoints: [Endpoint]
   public let callOptions: CallOptions
-  private let eventLoop: any EventLoop
+  /// Where callbacks run.
+  public let eventLoop: any EventLoop
   private let connectionOptions: ClientConnection.Options
   /// By raw value of `EtcdMethod`. The authority is the first endpoint's: etcd does not look at it.
   private let methods: [ClientMethod]
@@ -45,28 +46,35 @@ public final class EtcdClient: Sendable {
   public func method(_ method: EtcdMethod) -> ClientMethod { methods[method.rawValue] }
 
   /// The connection in use, or a new one. Fails with `ClientError` when no endpoint answers.
-  public func connection() async throws -> ClientConnection {
-    var lastError = ClientError(.unavailable, "client is closed")
-    for _ in endpoints.indices {
-      guard let attempt = currentAttempt() else { throw lastError }
-      do {
-        let connection = try await attempt.future.get()
-        let usable = try await eventLoop.submit { connection.isUsable }.get()
-        if usable { return connection }
-        lastError = ClientError(.unavailable, "connection closed")
-        forget(attempt.future, moveOn: false)
-      } catch {
-        lastError = ClientError(.unavailable, "cannot connect to \(attempt.endpoint): \(error)")
-        forget(attempt.future, moveOn: true)
-      }
+  public func connection() async throws -> ClientConnection { try await usableConnection().get() }
+
+  /// The same as a future of `eventLoop`.
+  func usableConnection() -> EventLoopFuture<ClientConnection> {
+    // A connection that had gone stale uses up an attempt: one more for a fresh one.
+    tryEndpoints(attemptsLeft: endpoints.count + 1, ClientError(.unavailable, "client is closed"))
+  }
+
+  private func tryEndpoints(attemptsLeft: Int, _ lastError: ClientError) -> EventLoopFuture<ClientConnection>
+  {
+    guard attemptsLeft > 0, let attempt = currentAttempt() else {
+      return eventLoop.makeFailedFuture(lastError)
     }
-    // A connection that had gone stale used up a turn: one more chance for a fresh one.
-    guard let attempt = currentAttempt() else { throw lastError }
-    do {
-      return try await attempt.future.get()
-    } catch {
-      forget(attempt.future, moveOn: true)
-      throw ClientError(.unavailable, "cannot connect to \(attempt.endpoint): \(error)")
+    let outcome = attempt.future.map { Result<ClientConnection, any Error>.success($0) }
+      .flatMapErrorThrowing { .failure($0) }
+    return outcome.flatMap { [self] outcome in
+      switch outcome {
+      case .success(let connection) where connection.isUsable:
+        return eventLoop.makeSucceededFuture(connection)
+      case .success:
+        forget(attempt.future, moveOn: false)
+        return tryEndpoints(
+          attemptsLeft: attemptsLeft - 1, ClientError(.unavailable, "connection closed"))
+      case .failure(let error):
+        forget(attempt.future, moveOn: true)
+        return tryEndpoints(
+          attemptsLeft: attemptsLeft - 1,
+          ClientError(.unavailable, "cannot connect to \(attempt.endpoint): \(error)"))
+      }
     }
   }
 
