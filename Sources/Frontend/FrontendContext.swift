@@ -12,6 +12,7 @@ public struct FrontendContext: Sendable {
   /// `--quota-backend-bytes`; 0 or less: no limit.
   public var quotaBytes: Int64
   public var gauge: MemberGauge
+  public var watch = WatchOptions()
   /// Where snapshot files are built while a client fetches them.
   public var temporaryDirectory: String
   /// Hands a batch to the member's thread and empties it.
@@ -53,6 +54,6 @@ public struct FrontendContext: Sendable {
   /// The services built so far; every other path is answered as grpc-go answers what a server lacks.
   public static let methods: [EtcdMethod] = [
     .range, .rangeStream, .put, .deleteRange, .txn, .compact, .memberList, .status, .alarm, .hash, .hashKV,
-    .snapshot,
+    .snapshot, .watch,
   ]
 }

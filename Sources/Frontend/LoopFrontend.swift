@@ -1,7 +1,7 @@
 internal import EtcdAPI
 internal import Model
 internal import NIOCore
-public import Node
+internal import Node
 internal import Primitives
 internal import Replica
 internal import Store
@@ -15,7 +15,11 @@ public import Wire
 /// Confined to its event loop; `Sendable` only so that work on other threads can carry it back there.
 public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   let context: FrontendContext
+  let eventLoop: any EventLoop
+  unowned let group: FrontendGroup
+  let loopIndex: Int
   let builder: ResponseBuilder
+  private(set) lazy var watches = WatchService(self, options: context.watch, seed: .random(in: .min ... .max))
   var pending: PendingCalls
   var longReads = LongReads()
   var isReleaseScheduled = false
@@ -25,17 +29,30 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   /// One view serves the reads of a batch: it was taken after their bytes had been read.
   private var batchView: ReadView?
   private var inBatch = false
+  /// Bytes of events on their way from the member's thread.
+  let deliveryBytes = Atomic<Int>(0)
 
-  public init(context: FrontendContext, loopIndex: Int) {
+  init(context: FrontendContext, eventLoop: any EventLoop, group: FrontendGroup, loopIndex: Int) {
     self.context = context
+    self.eventLoop = eventLoop
+    self.group = group
+    self.loopIndex = loopIndex
     builder = ResponseBuilder(clusterID: context.clusterID, memberID: context.memberID)
     pending = PendingCalls(loop: loopIndex)
   }
 
   // MARK: Calls
 
+  public func began(_ call: RPCCall) {
+    guard FrontendContext.methods[call.method] == .watch else { return }
+    // A stream is judged once, when it begins.
+    if let refusal = refusalByMetadata(call) { return call.fail(refusal) }
+    watches.began(call)
+  }
+
   public func received(_ call: RPCCall, message: UnsafeRawBufferPointer) {
     inBatch = true
+    if FrontendContext.methods[call.method] == .watch { return watches.received(call, message) }
     if let refusal = refusalByMetadata(call) { return call.fail(refusal) }
     switch FrontendContext.methods[call.method] {
     case .range: range(call, message)
@@ -55,12 +72,14 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   }
 
   public func cancelled(_ call: RPCCall, reason: CancellationReason) {
-    // Answers to a call that ended are dropped by the wire; only pumps go on by themselves and have to be told.
+    // Answers to a call that ended are dropped by the wire; only what goes on by itself has to be told.
     (call.userObject as? StreamPump)?.cancel()
+    if FrontendContext.methods[call.method] == .watch { watches.ended(call) }
   }
 
   public func writable(_ call: RPCCall) {
     (call.userObject as? StreamPump)?.resume()
+    if FrontendContext.methods[call.method] == .watch { watches.writable(call) }
   }
 
   public func batchEnded(_ connection: ServerConnection) {
@@ -75,13 +94,19 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
       bytes.map { String(validating: $0, as: UTF8.self) == nil } ?? false
     }
     if versionIsBad { return .invalidClientAPIVersion }
-    if context.gauge.leader.load(ordering: .relaxed) == 0 {
-      let wantsLeader = call.withMetadata(.hasLeader) { bytes in
-        bytes.map { $0.elementsEqual("true".utf8) } ?? false
-      }
-      if wantsLeader { return .noLeader }
-    }
+    if !hasLeader, wantsLeader(call) { return .noLeader }
     return nil
+  }
+
+  var hasLeader: Bool { context.gauge.leader.load(ordering: .relaxed) != 0 }
+
+  func wantsLeader(_ call: RPCCall) -> Bool {
+    call.withMetadata(.hasLeader) { bytes in bytes.map { $0.elementsEqual("true".utf8) } ?? false }
+  }
+
+  public func draining(_ connection: ServerConnection) {
+    // All connections of the loop drain at once.
+    watches.closeAll(.serverStopped)
   }
 
   // MARK: To the member's thread
@@ -114,8 +139,12 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   // MARK: From the member's thread
 
-  /// Takes a batch of answers to tickets of this loop.
-  public func deliver(_ answers: [Answer]) {
+  /// Takes events, and then answers to tickets of this loop: nobody hears of a change before its watchers.
+  func deliver(events: [EventBatch], answers: [Answer]) {
+    if !events.isEmpty {
+      watches.deliver(events)
+      delivered(events)
+    }
     for answer in answers {
       guard let waiting = pending.take(answer.ticket) else { continue }
       switch answer {
@@ -179,6 +208,11 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     let view = try context.store.view()
     batchView = view
     return view
+  }
+
+  /// Lets go of the view unless a batch of requests is being read.
+  func releaseViewOutsideBatch() {
+    if !inBatch { releaseView() }
   }
 
   private func releaseView() {

@@ -122,7 +122,7 @@ import Testing
     "--listen-client-http-urls=http://127.0.0.1:1", "--metrics=extensive", "--cors=http://a:1",
     "--host-whitelist=a", "--corrupt-check-time=1s", "--compact-hash-check-time=2m", "--force-new-cluster",
     "--unsafe-no-fsync", "--enable-distributed-tracing", "--memory-mlock", "--max-learners=2",
-    "--strict-reconfig-check=false", "--watch-progress-notify-interval=1m", "--enable-log-rotation",
+    "--strict-reconfig-check=false", "--enable-log-rotation",
     "--bootstrap-defrag-threshold-megabytes=1", "--config-file=/x", "--downgrade-check-time=1s",
     "--socket-reuse-port", "--warning-apply-duration=1s",
   ])

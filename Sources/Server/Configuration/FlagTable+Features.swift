@@ -117,7 +117,7 @@ extension FlagTable {
       "compaction-sleep-interval", .duration, "10ms", .features, .withoutEffect,
       "Pause between compaction batches; here they ride on the background commits."),
     .init(
-      "watch-progress-notify-interval", .duration, "10m", .features, .notBuilt("watch"),
+      "watch-progress-notify-interval", .duration, "10m", .features,
       "Time between progress notifications of a watch."),
     .init(
       "bootstrap-defrag-threshold-megabytes", .unsigned, "0", .features, .notBuilt("defragmentation"),

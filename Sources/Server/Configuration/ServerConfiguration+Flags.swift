@@ -33,6 +33,7 @@ extension ServerConfiguration {
       keepaliveTimeout: values.duration("grpc-keepalive-timeout"),
       quotaBackendBytes: values.integer("quota-backend-bytes"),
       backendBatchInterval: values.duration("backend-batch-interval"),
+      watchProgressInterval: values.duration("watch-progress-notify-interval"),
       logLevel: level, logFormat: format, logOutputs: outputs)
     try Self.refuseUnbuilt(flags)
     if flags.text("discovery-fallback") == "proxy" {
@@ -109,6 +110,15 @@ extension ServerConfiguration {
             "recommended-request-bytes": .integer(10_485_760),
           ]
         ))
+    }
+    if watchProgressInterval > .zero, watchProgressInterval < effectiveWatchProgressInterval {
+      records.append(
+        LogRecord(
+          .warn, "adjusting watch progress notify interval to minimum period",
+          [
+            "watch-progress-notify-interval": .text(watchProgressInterval.description),
+            "min-watch-progress-interval": .text(effectiveWatchProgressInterval.description),
+          ]))
     }
     if quotaBackendBytes > 8 * 1024 * 1024 * 1024 {
       records.append(

@@ -44,6 +44,9 @@ public struct ServerConfiguration: Sendable, Equatable {
   /// As given: zero means the default of 1 s.
   public var backendBatchInterval: GoDuration
 
+  /// As given: zero or less means the default; `effectiveWatchProgressInterval` tells the meaning.
+  public var watchProgressInterval: GoDuration
+
   public var logLevel: LogLevel
   public var logFormat: LogFormat
   /// `default`, `stderr`, `stdout` and file paths.
@@ -62,6 +65,12 @@ public struct ServerConfiguration: Sendable, Equatable {
   /// each page of the tree less often, and the log makes up for what was not committed.
   public var effectiveBatchInterval: GoDuration {
     backendBatchInterval.nanoseconds > 0 ? backendBatchInterval : .milliseconds(1_000)
+  }
+
+  /// Time without events after which a watcher that asked for it is told of its progress: etcd's default is 10 minutes,
+  /// and its least 100 ms.
+  public var effectiveWatchProgressInterval: GoDuration {
+    watchProgressInterval.nanoseconds > 0 ? max(watchProgressInterval, .milliseconds(100)) : .seconds(600)
   }
 
   /// Where the log's segments are.

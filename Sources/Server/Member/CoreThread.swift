@@ -90,7 +90,7 @@ final class CoreThread: @unchecked Sendable {
       case .leadershipChanged, .published, .messageRefused, .logPreparationFailed: self.notice(notice)
       }
     }
-    fronts.deliver(outputs.answers)
+    fronts.deliver(events: outputs.events, answers: outputs.answers)
     outputs.removeAll()
   }
 

@@ -147,7 +147,7 @@ final class RunningMember {
     let runOnPool: @Sendable (@escaping @Sendable () -> Void) -> Void = { work in
       pool.submit { state in if state == .active { work() } }
     }
-    let context = FrontendContext(
+    var context = FrontendContext(
       clusterID: identity.clusterID, memberID: identity.memberID, store: store,
       limits: RequestLimits(
         maxTransactionOperations: Int(clamping: configuration.maxTransactionOperations),
@@ -157,6 +157,7 @@ final class RunningMember {
       submit: { inbox.push(&$0) },
       runLong: runOnPool,
       report: { logger.error("the store cannot be read", ["error": .text($0.description)]) })
+    context.watch = watchOptions(configuration)
     let fronts = FrontendGroup(context: context)
     let committer = CommitterThread(
       opened.committer, report: { inbox.push(.committed($0)) },
@@ -204,6 +205,15 @@ final class RunningMember {
     options.keepaliveMinTime = .nanoseconds(configuration.keepaliveMinTime.nanoseconds)
     options.keepaliveInterval = .nanoseconds(configuration.keepaliveInterval.nanoseconds)
     options.keepaliveTimeout = .nanoseconds(configuration.keepaliveTimeout.nanoseconds)
+    return options
+  }
+
+  private static func watchOptions(_ configuration: ServerConfiguration) -> WatchOptions {
+    var options = WatchOptions()
+    options.progressMilliseconds = UInt64(
+      clamping: configuration.effectiveWatchProgressInterval.nanoseconds / 1_000_000)
+    options.leaderCheckMilliseconds = configuration.electionMilliseconds
+    options.fragmentBytes = Int(clamping: configuration.maxRequestBytes) + 512 * 1024
     return options
   }
 
