@@ -28,26 +28,24 @@ extension WatchMachine {
   private mutating func progress(of slot: UInt32) -> Progress {
     let stream = streams[Int(slot)]
     if stream.watcherCount == stream.compactedCount { return .drop }
-    let cursorMax = exactCursorMax(of: slot)
+    if max(stream.cursorMax, stream.startMax) >= feedNext, !stream.areMaximaExact { findMaxima(of: slot) }
+    let (cursorMax, startMax) = (streams[Int(slot)].cursorMax, streams[Int(slot)].startMax)
     // A watcher that awaits a revision to come keeps the stream silent (20221).
-    if cursorMax > revisionSeen + 1 { return .drop }
+    if startMax > revisionSeen { return .drop }
     if stream.laggingCount > 0 || stream.isFull || isFeedBehind { return .wait }
-    return feedNext >= max(cursorMax, stream.progressFrom) ? .send : .wait
+    return feedNext >= max(cursorMax, stream.progressFrom) && feedNext > startMax ? .send : .wait
   }
 
-  /// The highest cursor of a stream's watchers, as far as it matters: exact if it is above the feed.
-  private mutating func exactCursorMax(of stream: UInt32) -> Int64 {
-    let record = streams[Int(stream)]
-    if record.isCursorMaxExact || record.cursorMax <= feedNext { return record.cursorMax }
-    var highest: Int64 = 0
-    var slot = record.watchers.first
+  private mutating func findMaxima(of stream: UInt32) {
+    streams[Int(stream)].cursorMax = 0
+    streams[Int(stream)].startMax = 0
+    streams[Int(stream)].areMaximaExact = true
+    var slot = streams[Int(stream)].watchers.first
     while slot != noSlot {
-      if watchers[Int(slot)].state != .compacted { highest = max(highest, watchers[Int(slot)].cursor) }
+      let watcher = watchers[Int(slot)]
+      if watcher.state != .compacted { streams[Int(stream)].raiseMaxima(watcher) }
       slot = streamLinks.next(slot)
     }
-    streams[Int(stream)].cursorMax = highest
-    streams[Int(stream)].isCursorMaxExact = true
-    return highest
   }
 
   /// Time went on: milliseconds since any fixed moment. Sends periodic progress to the watchers that asked for it and
@@ -72,7 +70,8 @@ extension WatchMachine {
     while slot != noSlot {
       let watcher = watchers[Int(slot)]
       if watcher.progressNotify {
-        if watcher.isProgressDue, watcher.state == .live, watcher.cursor <= feedNext,
+        if watcher.isProgressDue, watcher.state == .live,
+          watcher.cursor < feedNext || (watcher.cursor == feedNext && !watcher.awaitsStart),
           !streams[Int(stream.slot)].isFull
         {
           sink.progress(stream, watchID: watcher.watchID, revision: feedNext - 1)

@@ -23,7 +23,8 @@ extension WatchMachine {
     let slot = addWatcher(
       Watcher(
         stream: stream.slot, target: targets.obtain(shape, key: key, end: end), watchID: watchID,
-        cursor: cursor, state: .live, form: request.form, progressNotify: request.progressNotify))
+        cursor: cursor, awaitsStart: request.startRevision != 0, state: .live, form: request.form,
+        progressNotify: request.progressNotify))
     sink.created(stream, watchID: watchID, revision: revision, refusal: nil)
     if request.progressNotify { startTimer(stream) }
     if cursor >= feedNext {

@@ -155,7 +155,7 @@ extension WatchMachine {
     watchersByID.insert(slot, hash: hash(UInt64(watcher.stream), UInt64(bitPattern: watcher.watchID)))
     streamLinks.append(slot, to: &streams[stream].watchers)
     streams[stream].watcherCount += 1
-    streams[stream].raiseCursorMax(watcher.cursor)
+    streams[stream].raiseMaxima(watcher)
     if watcher.progressNotify { streams[stream].progressCount += 1 }
     return slot
   }
@@ -172,7 +172,7 @@ extension WatchMachine {
     watchersByID.remove(slot, hash: hash(UInt64(watcher.stream), UInt64(bitPattern: watcher.watchID)))
     streamLinks.remove(slot, from: &streams[stream].watchers)
     streams[stream].watcherCount -= 1
-    streams[stream].isCursorMaxExact = false
+    streams[stream].areMaximaExact = false
     if watcher.progressNotify { streams[stream].progressCount -= 1 }
     watchers[Int(slot)].state = .free
     freeWatchers.append(slot)
@@ -208,6 +208,7 @@ extension WatchMachine {
     let watcher = watchers[Int(slot)]
     targetLinks.remove(slot, from: &targets[watcher.target].live)
     watchers[Int(slot)].cursor = cursor
+    watchers[Int(slot)].awaitsStart = false
     beginLagging(slot)
   }
 
@@ -246,7 +247,8 @@ extension WatchMachine {
     let watcher = watchers[Int(slot)]
     let stream = Int(watcher.stream)
     watchers[Int(slot)].cursor = cursor
-    streams[stream].raiseCursorMax(cursor)
+    watchers[Int(slot)].awaitsStart = false
+    streams[stream].raiseMaxima(watchers[Int(slot)])
     guard cursor >= feedNext else { return makeReady(slot) }
     watchers[Int(slot)].read = 0
     watchers[Int(slot)].state = .live

@@ -20,6 +20,8 @@ struct Watcher {
   /// Everything below was delivered or is not wanted. A live watcher's true cursor is the feed's if that is higher, so
   /// that a batch costs nothing for watchers it does not concern.
   var cursor: Int64
+  /// `cursor` is still the revision that the client named. Until that exists, progress is not for this watcher (20221).
+  var awaitsStart: Bool
   /// The read under way that serves it.
   var read: UInt64 = 0
   var state: State
@@ -63,15 +65,19 @@ struct WatchStreamRecord {
   var laggingCount: Int32 = 0
   var compactedCount: Int32 = 0
   var progressCount: Int32 = 0
-  /// No watcher's cursor is above this.
+  /// No watcher's cursor is above this, nor does one await a start above that.
   var cursorMax: Int64 = 0
+  var startMax: Int64 = 0
   /// Not after a watcher went: it may have been the one.
-  var isCursorMaxExact = true
+  var areMaximaExact = true
   /// Progress that was asked for is sent when everything below this was delivered.
   var progressFrom: Int64 = 0
   var progressPeriod: UInt64 = 0
 
-  mutating func raiseCursorMax(_ cursor: Int64) { cursorMax = max(cursorMax, cursor) }
+  mutating func raiseMaxima(_ watcher: Watcher) {
+    cursorMax = max(cursorMax, watcher.cursor)
+    if watcher.awaitsStart { startMax = max(startMax, watcher.cursor) }
+  }
 }
 
 /// A read of history under way.
