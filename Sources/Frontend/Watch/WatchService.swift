@@ -87,10 +87,11 @@ final class WatchService {
 
   /// Ends every stream with an error.
   func closeAll(_ error: ClientError) {
-    closeAll(error) { _ in true }
+    close(error) { _ in true }
+    settle()
   }
 
-  private func closeAll(_ error: ClientError, where matches: (RPCCall?) -> Bool) {
+  private func close(_ error: ClientError, where matches: (RPCCall?) -> Bool) {
     for case let (id, outlet)? in outlets {
       switch outlet {
       case .call(let call):
@@ -150,7 +151,6 @@ final class WatchService {
     } catch {
       front.context.report(error)
       closeAll(front.context.clientError(error))
-      settle()
     }
   }
 
@@ -183,7 +183,7 @@ final class WatchService {
     if let error = storeError {
       storeError = nil
       front.context.report(error)
-      closeAll(front.context.clientError(error))
+      close(front.context.clientError(error)) { _ in true }
     }
     if machine.watcherCount > 0, !isFed { setFed(true) }
     startReads()
@@ -298,6 +298,6 @@ final class WatchService {
     let since = leaderlessSince ?? now
     leaderlessSince = since
     guard now - since >= WatchOptions.leaderChecks * options.leaderCheckMilliseconds else { return }
-    closeAll(.noLeader) { call in (call?.userObject as? CallStream)?.wantsLeader ?? false }
+    close(.noLeader) { call in (call?.userObject as? CallStream)?.wantsLeader ?? false }
   }
 }
