@@ -39,6 +39,8 @@ extension ClientError {
   /// Leaves etcd as Unknown: its internal error has no gRPC status.
   public static let tooManyRequests = ClientError(.unknown, "etcdserver: too many requests")
   public static let leaseNotFound = ClientError(.notFound, "etcdserver: requested lease not found")
+  public static let leaseExists = ClientError(.failedPrecondition, "etcdserver: lease already exists")
+  public static let leaseTTLTooLarge = ClientError(.outOfRange, "etcdserver: too large lease TTL")
   public static let noLeader = ClientError(.unavailable, "etcdserver: no leader")
   public static let leaderChanged = ClientError(.unavailable, "etcdserver: leader changed")
   public static let serverStopped = ClientError(.unavailable, "etcdserver: server stopped")

@@ -14,6 +14,8 @@ struct ApplyStage {
   /// Entries of `waiting[0]` already executed.
   private var position = 0
   private var confState: ConfState
+  /// What the entries executed since the last `takeLeaseChanges` did to leases.
+  private var leaseChanges: [LeaseChange] = []
 
   init(_ applier: Applier, confState: ConfState) {
     commands = CommandApplier(applier)
@@ -26,6 +28,11 @@ struct ApplyStage {
   /// Whether the committer still has the last generation.
   func isCommitting() throws(NodeError) -> Bool {
     try orStop { () throws(StoreError) in try applier.isCommitting }
+  }
+
+  mutating func takeLeaseChanges() -> [LeaseChange] {
+    defer { leaseChanges.removeAll(keepingCapacity: true) }
+    return leaseChanges
   }
 
   mutating func add(_ batch: ApplyBatch) { waiting.append(batch) }
@@ -68,6 +75,7 @@ struct ApplyStage {
       let result = try orStop { () throws(StoreError) in
         try commands.apply(index: entry.index, term: entry.term, command: command)
       }
+      if let change = result.leaseChange { leaseChanges.append(change) }
       guard let ticket else { return nil }
       switch result.outcome {
       case .success(let body):

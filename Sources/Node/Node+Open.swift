@@ -57,7 +57,7 @@ extension Node {
       (try store.makeApplier(), try store.makeCommitter())
     }
     let confState = try decodeConfState(found.confState)
-    let replica: ReplicaMachine
+    var replica: ReplicaMachine
     if found.appliedIndex == 0 && recovered.lastIndex == 0 && recovered.hardState.term == 0 {
       replica = ReplicaMachine(configuration: options.replica, bootstrapping: initialMembers)
     } else {
@@ -67,6 +67,7 @@ extension Node {
       replica = ReplicaMachine(
         configuration: options.replica, recovery: try raftRecovery(found, recovered, confState),
         clusterVersion: version)
+      replica.restoreLeases(try orStop { () throws(StoreError) in try view.leases() })
     }
     let node = Node(
       options: options, replica: replica, log: log, applier: applier, confState: confState, now: now)

@@ -84,6 +84,7 @@ public struct Node: ~Copyable {
       case .reply(let ticket, let error): outputs.answers.append(.failed(ticket, error))
       case .readReady(let tickets, _):
         for ticket in tickets { outputs.answers.append(.readReady(ticket)) }
+      case .lease(let ticket, let answer): outputs.answers.append(.lease(ticket, answer))
       case .leadershipChanged(let leadership): outputs.notices.append(.leadershipChanged(leadership))
       case .published: outputs.notices.append(.published)
       case .messageRefused(let from, let kind, _):
@@ -110,6 +111,8 @@ public struct Node: ~Copyable {
     else { return false }
     try feed.collect(apply.applier, &outputs.events)
     if let changed { replica.adoptConfiguration(changed) }
+    let leaseChanges = apply.takeLeaseChanges()
+    if !leaseChanges.isEmpty { replica.handle(.leasesChanged(leaseChanges), &effects) }
     replica.handle(.applied(index: applied), &effects)
     return true
   }

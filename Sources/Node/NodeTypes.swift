@@ -25,10 +25,12 @@ public enum Answer: Sendable {
   case failed(Ticket, ClientError)
   /// A read made on a view taken from now on is linearizable.
   case readReady(Ticket)
+  case lease(Ticket, LeaseAnswer)
 
   public var ticket: Ticket {
     switch self {
-    case .applied(let ticket, _, _), .failed(let ticket, _), .readReady(let ticket): ticket
+    case .applied(let ticket, _, _), .failed(let ticket, _), .readReady(let ticket), .lease(let ticket, _):
+      ticket
     }
   }
 }

@@ -34,12 +34,15 @@ public struct ReplicaMachine: ~Copyable {
   var reads = WaitingReads()
   var readsMayAskTick: UInt64 = 0
   var publication: Publication
+  var lessor: Lessor
   var nowTick: UInt64 = 0
   /// When the present leader became known; the text of a time-out depends on it.
   var leaderSinceTick: UInt64 = 0
   var knownLeader: UInt64 = 0
   var campaignsAtOnce = true
   var isStopped = false
+  /// Since the last `flush`.
+  var didTick = false
 
   /// A member that ran before. `clusterVersion` is what the store holds.
   public init(configuration: ReplicaConfiguration, recovery: RaftRecovery, clusterVersion: String?) {
@@ -48,6 +51,7 @@ public struct ReplicaMachine: ~Copyable {
     requestIDs = RequestIDs(
       memberID: configuration.raft.memberID, startMilliseconds: configuration.startMilliseconds)
     publication = Publication(isClusterVersionKnown: clusterVersion == configuration.clusterVersion)
+    lessor = Lessor(configuration)
   }
 
   /// A member that starts with its cluster: all initial members, itself among them.
@@ -63,6 +67,11 @@ public struct ReplicaMachine: ~Copyable {
     case .tick: tick(&effects)
     case .propose(let proposal): propose(proposal, &effects)
     case .readIndex(let ticket): read(ticket, &effects)
+    case .leaseGrant(let ticket, let grant): grantLease(ticket, grant, &effects)
+    case .leaseRenew(let ticket, let id): read(ticket, question: .renew(id), &effects)
+    case .leaseTimeToLive(let ticket, let id): read(ticket, question: .timeToLive(id), &effects)
+    case .leaseList(let ticket): effects.append(.lease(ticket, .list(lessor.list())))
+    case .leasesChanged(let changes): for change in changes { lessor.take(change, &effects) }
     case .message(let message): raft.handle(.message(message), &raftEffects)
     case .appended(let sequence): raft.handle(.appended(sequence: sequence), &raftEffects)
     case .applied(let index): applied(index, &effects)
@@ -78,6 +87,11 @@ public struct ReplicaMachine: ~Copyable {
       raft.handle(.campaign, &raftEffects)
     }
     publish()
+    if didTick {
+      didTick = false
+      lessor.startFresh()
+    }
+    proposeRevocations()
     if knownLeader != 0 {
       proposeParked(&effects)
       askForReads()
@@ -101,13 +115,13 @@ extension ReplicaMachine {
   public var lastIndex: UInt64 { raft.lastIndex }
   public var confState: ConfState { raft.confState }
   /// Proposals and reads that were not answered yet.
-  public var waitingCount: Int { requests.count + reads.count }
+  public var waitingCount: Int { requests.count + reads.count + lessor.waiterCount }
 }
 
 // MARK: - Inputs
 
 extension ReplicaMachine {
-  private mutating func propose(_ proposal: consuming Proposal, _ effects: inout [ReplicaEffect]) {
+  mutating func propose(_ proposal: consuming Proposal, _ effects: inout [ReplicaEffect]) {
     let ticket = proposal.ticket
     if let refusal = refusal() { return effects.append(.reply(ticket, refusal)) }
     let id = requestIDs.next()
@@ -138,12 +152,14 @@ extension ReplicaMachine {
     return waitingCount >= configuration.limits.waitingRequests ? .tooManyRequests : nil
   }
 
-  private mutating func read(_ ticket: Ticket, _ effects: inout [ReplicaEffect]) {
+  private mutating func read(
+    _ ticket: Ticket, question: LeaseQuestion? = nil, _ effects: inout [ReplicaEffect]
+  ) {
     if isStopped { return effects.append(.reply(ticket, .serverStopped)) }
     if waitingCount >= configuration.limits.waitingRequests {
       return effects.append(.reply(ticket, .tooManyRequests))
     }
-    reads.add(ticket, tick: nowTick)
+    reads.add(ticket, tick: nowTick, question: question)
   }
 
   private mutating func applied(_ index: UInt64, _ effects: inout [ReplicaEffect]) {
@@ -155,6 +171,8 @@ extension ReplicaMachine {
 
   private mutating func tick(_ effects: inout [ReplicaEffect]) {
     nowTick += 1
+    didTick = true
+    lessor.tick()
     raft.handle(.tick, &raftEffects)
     let timeout = UInt64(configuration.requestTimeoutTicks)
     if nowTick >= timeout {
@@ -186,6 +204,7 @@ extension ReplicaMachine {
 
   private mutating func stop(_ effects: inout [ReplicaEffect]) {
     isStopped = true
+    lessor.demote(.serverStopped, &effects)
     parked.removeAll()
     parkedBytes = 0
     while let request = requests.takeOldest(arrivedBy: .max) {
@@ -237,6 +256,7 @@ extension ReplicaMachine {
 
   private mutating func leadershipChanged(_ leadership: Leadership, _ effects: inout [ReplicaEffect]) {
     effects.append(.leadershipChanged(leadership))
+    lessorFollows(leadership, &effects)
     let isNewLeader = leadership.leader != 0 && leadership.leader != knownLeader
     knownLeader = leadership.leader
     guard isNewLeader else { return }
@@ -247,7 +267,17 @@ extension ReplicaMachine {
 
   private mutating func releaseReads(_ effects: inout [ReplicaEffect]) {
     let ready = reads.takeReady(applied: raft.appliedIndex)
-    if !ready.isEmpty { effects.append(.readReady(ready, appliedIndex: raft.appliedIndex)) }
+    if ready.isEmpty { return }
+    var tickets: [Ticket] = []
+    tickets.reserveCapacity(ready.count)
+    for read in ready {
+      if let question = read.question {
+        answer(question, read.ticket, &effects)
+      } else {
+        tickets.append(read.ticket)
+      }
+    }
+    if !tickets.isEmpty { effects.append(.readReady(tickets, appliedIndex: raft.appliedIndex)) }
   }
 
   private mutating func askForReads() {

@@ -32,10 +32,20 @@ public enum ReplicaInput: Sendable {
   case propose(Proposal)
   /// A linearizable read: answered by `readReady` once this member's state is recent enough, or by `reply`.
   case readIndex(Ticket)
+  /// Id 0: one is chosen. Answered like a proposal.
+  case leaseGrant(Ticket, LeaseGrant)
+  /// Linearizable, and only the leader can tell: answered by `lease`, or by `reply`. A renewal of a lease that has
+  /// expired is answered when that is revoked.
+  case leaseRenew(Ticket, id: Int64)
+  case leaseTimeToLive(Ticket, id: Int64)
+  /// Answered from this member's state.
+  case leaseList(Ticket)
   /// A message from another member, not trusted.
   case message(Message)
   /// The `LogAppend` of this sequence and all before it are durable.
   case appended(sequence: UInt64)
+  /// What the entries of the next `applied` did to leases, in order.
+  case leasesChanged([LeaseChange])
   /// All entries up to `index` are executed and visible to new read views.
   case applied(index: UInt64)
   /// Answer everything that waits with `etcdserver: server stopped`, and take nothing more.
@@ -65,6 +75,7 @@ public enum ReplicaEffect: Sendable {
   case reply(Ticket, ClientError)
   /// These reads may be served from any view whose applied index is at least `appliedIndex`; it is applied already.
   case readReady([Ticket], appliedIndex: UInt64)
+  case lease(Ticket, LeaseAnswer)
   case leadershipChanged(Leadership)
   /// The member's own attributes and the cluster version are applied: the member may serve clients.
   case published
@@ -104,6 +115,11 @@ public struct ReplicaConfiguration: Sendable {
   public var requestTimeoutTicks: Int {
     (5_000 + tickMilliseconds - 1) / tickMilliseconds + 2 * raft.electionTicks
   }
+
+  /// etcd's shortest lease, which shorter ones are raised to: one and a half election timeouts, in whole seconds.
+  public var minLeaseTTLSeconds: Int64 {
+    Int64(((3 * raft.electionTicks) / 2 * tickMilliseconds + 999) / 1_000)
+  }
 }
 
 /// Every bound of a `ReplicaMachine`, Raft's own aside.
@@ -116,6 +132,7 @@ public struct ReplicaLimits: Sendable {
   public var waitingRequests = 1 << 20
   /// Bytes of proposals that wait for a leader.
   public var waitingProposalBytes = 64 << 20
+  public var lease = LeaseLimits()
 
   public init() {}
 }

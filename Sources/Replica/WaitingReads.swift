@@ -4,6 +4,8 @@ struct WaitingReads {
   struct Read {
     var ticket: Ticket
     var tick: UInt64
+    /// Asked of the leases; a read of the store otherwise.
+    var question: LeaseQuestion?
   }
   struct Batch {
     /// Unique for ever: a late answer to an abandoned question finds nothing.
@@ -22,8 +24,8 @@ struct WaitingReads {
   private var lastContext: UInt64 = 0
   private(set) var count = 0
 
-  mutating func add(_ ticket: Ticket, tick: UInt64) {
-    gathered.append(Read(ticket: ticket, tick: tick))
+  mutating func add(_ ticket: Ticket, tick: UInt64, question: LeaseQuestion? = nil) {
+    gathered.append(Read(ticket: ticket, tick: tick, question: question))
     count += 1
   }
 
@@ -55,17 +57,16 @@ struct WaitingReads {
   }
 
   /// Takes the confirmed reads that may be served at `applied`.
-  mutating func takeReady(applied: UInt64) -> [Ticket] {
+  mutating func takeReady(applied: UInt64) -> [Read] {
     guard !confirmed.isEmpty else { return [] }
-    var tickets: [Ticket] = []
+    var ready: [Read] = []
     confirmed.removeAll { batch in
       guard batch.index <= applied else { return false }
-      tickets.reserveCapacity(tickets.count + batch.reads.count)
-      for read in batch.reads { tickets.append(read.ticket) }
+      ready += batch.reads
       return true
     }
-    count -= tickets.count
-    return tickets
+    count -= ready.count
+    return ready
   }
 
   /// Takes every read that was asked for and not confirmed.

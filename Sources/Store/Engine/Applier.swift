@@ -213,6 +213,7 @@ public final class Applier: @unchecked Sendable {
       let record = try filling.append(
         make(parent?.version), at: revision, isTombstone: isTombstone, pointers: pointers, found: found,
         jumpRecord: jumpRecord)
+      try filling.moveLease(of: key, from: parent?.version, to: record.version)
       boundary.revision = revision.main
       openMain = revision.main
       lastSub = revision.sub

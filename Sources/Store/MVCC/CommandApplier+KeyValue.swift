@@ -82,7 +82,7 @@ extension CommandApplier {
     return (keys, next)
   }
 
-  private mutating func delete(_ key: [UInt8]) throws(StoreError) {
+  mutating func delete(_ key: [UInt8]) throws(StoreError) {
     try applier.delete(key: key, main: main, sub: changes)
     changes += 1
   }

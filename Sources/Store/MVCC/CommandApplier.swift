@@ -7,10 +7,15 @@ public struct ApplyResult: Hashable, Sendable {
   public var headerRevision: Int64
   /// The encoded response without its header, or why there is none.
   public var outcome: Result<[UInt8], ClientError>
+  /// What it did to the leases, for whoever watches over their time.
+  public var leaseChange: LeaseChange?
 
-  public init(headerRevision: Int64, outcome: Result<[UInt8], ClientError>) {
+  public init(
+    headerRevision: Int64, outcome: Result<[UInt8], ClientError>, leaseChange: LeaseChange? = nil
+  ) {
     self.headerRevision = headerRevision
     self.outcome = outcome
+    self.leaseChange = leaseChange
   }
 }
 
@@ -57,13 +62,16 @@ public struct CommandApplier {
       return success(body)
     case .transaction(let request): return try transaction(request)
     case .compaction(let request): return compact(request)
+    case .leaseGrant(let grant): return try grantLease(grant)
+    case .leaseRevoke(let id): return try revokeLease(id)
+    case .leaseCheckpoint(let checkpoints): return try checkpointLeases(checkpoints)
     case .clusterVersionSet(let version):
       try applier.setClusterVersion(version)
       return success()
     case .clusterMemberAttributesSet(let attributes):
       try applier.setAttributes(attributes)
       return success()
-    case .none, .leaseGrant, .leaseRevoke, .leaseCheckpoint, .alarm, .downgradeInfoSet, .unsupported:
+    case .none, .alarm, .downgradeInfoSet, .unsupported:
       return failure(.unknownMethod)
     }
   }

@@ -10,6 +10,10 @@ protocol KeyReader {
   ) throws(StoreError)
   func count(from: [UInt8], to: KeyBound, at: Int64) throws(StoreError) -> Int64
   func value(table: Table, key: [UInt8]) throws(StoreError) -> [UInt8]?
+  func tableRows(
+    _ table: Table, from: [UInt8], to: KeyBound,
+    _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StoreError) -> ScanStep
+  ) throws(StoreError)
 }
 
 extension ReadView: KeyReader {}
@@ -26,13 +30,6 @@ extension KeyReader {
     }
     guard let row, !row.version.isTombstone else { return nil }
     return row
-  }
-
-  /// Leases are granted by a row of table `lease`, keyed by id.
-  func leaseExists(_ id: Int64) throws(StoreError) -> Bool {
-    var key: [UInt8] = []
-    key.appendBigEndian(UInt64(bitPattern: id))
-    return try value(table: .lease, key: key) != nil
   }
 }
 

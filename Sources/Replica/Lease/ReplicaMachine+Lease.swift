@@ -1,0 +1,56 @@
+public import Model
+import Raft
+
+/// What is asked about a lease once the member knows that it still leads and has applied enough.
+enum LeaseQuestion {
+  case renew(Int64)
+  case timeToLive(Int64)
+}
+
+extension ReplicaMachine {
+  /// Takes in the leases that the store holds, before the first `flush`, or when a received snapshot replaced the store.
+  public mutating func restoreLeases(_ records: [LeaseRecord]) { lessor.restore(records) }
+
+  /// Proposes a grant. Its id and its time are settled here, so that applying it is the same on every member.
+  mutating func grantLease(_ ticket: Ticket, _ grant: LeaseGrant, _ effects: inout [ReplicaEffect]) {
+    if grant.ttl > LeaseRecord.ttlSecondsMax { return effects.append(.reply(ticket, .leaseTTLTooLarge)) }
+    var grant = grant
+    grant.ttl = max(grant.ttl, configuration.minLeaseTTLSeconds)
+    // Given ids are positive; clients may choose negative ones as well.
+    while grant.id == 0 { grant.id = Int64(truncatingIfNeeded: requestIDs.next() & (1 << 63 - 1)) }
+    let operation = RaftCommand(operation: .leaseGrant(grant)).encoded()
+    propose(Proposal(ticket: ticket, operation: operation), &effects)
+  }
+
+  /// Answers a question that waited for the read index. It is the member's applied state and lead that count now.
+  mutating func answer(_ question: LeaseQuestion, _ ticket: Ticket, _ effects: inout [ReplicaEffect]) {
+    guard lessor.isPrimary else { return effects.append(.reply(ticket, .noLeader)) }
+    switch question {
+    case .renew(let id): lessor.renew(id, ticket, &effects)
+    case .timeToLive(let id): effects.append(.lease(ticket, .timeToLive(lessor.times(id))))
+    }
+  }
+
+  /// Keeps the lessor primary exactly while this member leads.
+  mutating func lessorFollows(_ leadership: Leadership, _ effects: inout [ReplicaEffect]) {
+    let leads = leadership.role == .leader
+    if leads && !lessor.isPrimary {
+      lessor.promote(extensionTicks: UInt64(configuration.raft.electionTicks))
+    } else if !leads && lessor.isPrimary {
+      lessor.demote(.leaderChanged, &effects)
+    }
+  }
+
+  /// Proposes what may be revoked now. Only straight into the leader's own log: what is proposed in a term that has
+  /// ended is never committed, so a leader that was deposed without knowing it revokes nothing (etcd 15247).
+  mutating func proposeRevocations() {
+    guard lessor.isPrimary, !isStopped, raft.leadership.role == .leader, raft.hasCommittedInTerm,
+      raft.commitIndex <= raft.appliedIndex + configuration.limits.applyGap
+    else { return }
+    while let id = lessor.nextRevocation() {
+      let command = RaftCommand(id: requestIDs.next(), operation: .leaseRevoke(id: id)).encoded()
+      guard case .appended = raft.propose(command, &raftEffects) else { return lessor.putBack(id) }
+      lessor.didPropose(id)
+    }
+  }
+}
