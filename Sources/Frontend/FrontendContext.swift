@@ -53,7 +53,7 @@ public struct FrontendContext: Sendable {
 
   /// The services built so far; every other path is answered as grpc-go answers what a server lacks.
   public static let methods: [EtcdMethod] = [
-    .range, .rangeStream, .put, .deleteRange, .txn, .compact, .memberList, .status, .alarm, .hash, .hashKV,
-    .snapshot, .watch,
+    .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .leaseGrant, .leaseRevoke,
+    .leaseKeepAlive, .leaseTimeToLive, .leaseLeases, .memberList, .status, .alarm, .hash, .hashKV, .snapshot,
   ]
 }

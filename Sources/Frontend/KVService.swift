@@ -118,7 +118,7 @@ extension LoopFrontend {
 
   /// A request as the operation of a replicated command. The client's bytes are kept as they are: they were decoded
   /// once, and every member decodes them alike.
-  private static func operation(_ field: Int, _ message: UnsafeRawBufferPointer) -> [UInt8] {
+  static func operation(_ field: Int, _ message: UnsafeRawBufferPointer) -> [UInt8] {
     // Room for the header that the replica appends.
     var writer = ProtoWriter(reserving: message.count + 32)
     writer.message(field, size: message.count)

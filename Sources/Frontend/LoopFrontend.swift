@@ -61,6 +61,11 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .txn: transaction(call, message)
     case .compact: compact(call, message)
     case .rangeStream: rangeStream(call, message)
+    case .leaseGrant: leaseGrant(call, message)
+    case .leaseRevoke: leaseRevoke(call, message)
+    case .leaseKeepAlive: keepAlive(call, message)
+    case .leaseTimeToLive: leaseTimeToLive(call, message)
+    case .leaseLeases: leaseLeases(call)
     case .memberList: memberList(call, message)
     case .status: status(call)
     case .alarm: alarm(call, message)
@@ -69,6 +74,17 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .snapshot: snapshot(call)
     default: call.fail(ClientError(.unimplemented, "unknown method"))
     }
+  }
+
+  public func began(_ call: RPCCall) {
+    switch FrontendContext.methods[call.method] {
+    case .leaseKeepAlive: beginKeepAlive(call)
+    default: break
+    }
+  }
+
+  public func requestsEnded(_ call: RPCCall) {
+    (call.userObject as? KeepAliveStream)?.end()
   }
 
   public func cancelled(_ call: RPCCall, reason: CancellationReason) {
@@ -123,6 +139,11 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     flushOutsideBatch()
   }
 
+  func submit(_ input: ReplicaInput) {
+    outgoing.append(.replica(input))
+    flushOutsideBatch()
+  }
+
   /// Somebody waits for what is applied to be committed.
   func askForCommit() {
     outgoing.append(.commitSoon)
@@ -151,6 +172,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
       case .applied(_, let revision, let body): complete(waiting, revision: revision, body: body)
       case .failed(_, let error): fail(waiting, error)
       case .readReady: serve(waiting)
+      case .lease(_, let answer): complete(waiting, answer)
       }
     }
     releaseView()
@@ -190,7 +212,8 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .transaction(let request): serveTransaction(call, request)
     case .rangeStream(let request): serveRangeStream(call, request)
     case .memberList: serveMemberList(call)
-    case .command, .physicalCompaction, .probe: preconditionFailure("a command is never ready to read")
+    case .command, .physicalCompaction, .probe, .leaseRenewal, .leaseTimeToLive, .leaseList:
+      preconditionFailure("only reads become ready")
     }
   }
 

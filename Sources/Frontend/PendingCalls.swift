@@ -13,6 +13,10 @@ enum PendingWork {
   case transaction(TransactionRequest)
   case rangeStream(RangeRequest)
   case memberList
+  /// The renewal of this number on a LeaseKeepAlive call.
+  case leaseRenewal(number: Int)
+  case leaseTimeToLive(id: Int64, wantsKeys: Bool)
+  case leaseList
   /// Not a gRPC call: told whether a linearizable read would have been answered.
   case probe((ClientError?) -> Void)
 }

@@ -219,6 +219,7 @@ extension Simulation {
           throw SimulationFailure(description: "read answer to the write \(ticket)")
         }
         try read(node, ticket, range, isLinearizable: true)
+      case .lease: throw SimulationFailure(description: "an answer about leases, which nobody asked")
       }
       proceed(ticket)
     }

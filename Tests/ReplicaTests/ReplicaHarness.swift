@@ -12,6 +12,7 @@ final class ReplicaHarness {
   /// Tickets that apply answered, with the index of their entry.
   private(set) var applied: [Ticket: UInt64] = [:]
   private(set) var readsReady: [Ticket: UInt64] = [:]
+  private(set) var leaseAnswers: [Ticket: LeaseAnswer] = [:]
   private(set) var sent: [Message] = []
   private(set) var commands: [RaftCommand] = []
   private(set) var isPublished = false
@@ -60,6 +61,9 @@ final class ReplicaHarness {
           precondition(replies[ticket] == nil && readsReady[ticket] == nil, "answered twice")
           readsReady[ticket] = index
         }
+      case .lease(let ticket, let answer):
+        precondition(replies[ticket] == nil && leaseAnswers[ticket] == nil, "answered twice")
+        leaseAnswers[ticket] = answer
       case .send(let message): sent.append(message)
       case .published: isPublished = true
       case .leadershipChanged, .messageRefused: break

@@ -54,10 +54,11 @@ final class CoreThread: @unchecked Sendable {
         let now = monotonicNanoseconds()
         var ticks = 0
         while now >= nextTick {
-          if ticks < Self.ticksMax { batch.append(.replica(.tick)) }
           ticks += 1
           nextTick += tickNanoseconds
         }
+        // The time that passed comes first: a lease that is renewed now must not lose by it.
+        batch.insert(contentsOf: repeatElement(.replica(.tick), count: min(ticks, Self.ticksMax)), at: 0)
         try node.process(batch, now: now, &outputs)
         publish()
         dispatch(&outputs)
