@@ -17,6 +17,8 @@ struct NaiveStore {
   private(set) var compactRevision: Int64 = -1
   /// The live key-values, ascending by key, after each revision. Index 0 and 1 are the empty store.
   private(set) var states: [[KeyValue]] = [[], []]
+  /// Granted leases with their times in seconds. What a lease holds is told by the key-values themselves.
+  private(set) var leases: [Int64: Int64] = [:]
 
   // Inside a command: the state so far, and the rows it adds.
   private var working: [KeyValue] = []
@@ -53,11 +55,29 @@ struct NaiveStore {
       compactRevision = request.revision
       dropCompactedRows()
       return .success([])
+    case .leaseGrant(let grant):
+      if grant.id == 0 { return .failure(.leaseNotFound) }
+      if grant.ttl > 9_000_000_000 { return .failure(.leaseTTLTooLarge) }
+      if leases[grant.id] != nil { return .failure(.leaseExists) }
+      leases[grant.id] = grant.ttl
+      return .success(field(2, grant.id) + field(3, grant.ttl))
+    case .leaseRevoke(let id):
+      if leases.removeValue(forKey: id) == nil { return .failure(.leaseNotFound) }
+      for key in Self.keys(of: id, in: working) { _ = delete(DeleteRangeRequest(key: key)) }
+      return .success([])
+    case .leaseCheckpoint(let checkpoints):
+      return checkpoints.allSatisfy { leases[$0.id] != nil } ? .success([]) : .failure(.leaseNotFound)
     default: return .failure(ClientError(.unknown, "etcdserver: unknown method"))
     }
   }
 
   // MARK: Reads
+
+  func keys(ofLease id: Int64) -> [[UInt8]] { Self.keys(of: id, in: states[Int(revision)]) }
+
+  private static func keys(of lease: Int64, in state: [KeyValue]) -> [[UInt8]] {
+    state.filter { $0.lease == lease && lease != 0 }.map(\.key)
+  }
 
   /// A range on the current state, outside of any command.
   func read(_ request: RangeRequest) -> Answer {
@@ -144,8 +164,8 @@ struct NaiveStore {
 
   private func putError(_ request: PutRequest, inTransaction: Bool) -> ClientError? {
     if request.key.isEmpty { return .keyNotProvided }
-    // No lease has been granted. A put on its own names that first, one in a transaction last.
-    let leaseError: ClientError? = request.lease != 0 ? .leaseNotFound : nil
+    // A put on its own names an unknown lease first, one in a transaction last.
+    let leaseError: ClientError? = request.lease != 0 && leases[request.lease] == nil ? .leaseNotFound : nil
     if let leaseError, !inTransaction { return leaseError }
     if request.ignoreValue || request.ignoreLease, !working.contains(where: { $0.key == request.key }) {
       return .keyNotFound

@@ -67,6 +67,7 @@ private struct PropertyRun {
     try harness.commitEverything()
     published = model
     let view = try harness.view()
+    try compareLeases(view, model, -1)
     for revision in max(0, model.compactRevision)...model.revision {
       #expect(try MVCCHarness.hash(revision, in: view) == model.hashKeyValue(revision))
     }
@@ -98,9 +99,11 @@ private struct PropertyRun {
     defer { view.end() }
     #expect(view.revision == published.revision && view.compactRevision == published.compactRevision)
     for _ in 0..<3 { try read(view, published, step) }
+    try compareLeases(view, published, step)
     if !held.isEmpty {
       let old = held[requests.below(held.count)]
       try read(old.view, old.model, step)
+      try compareLeases(old.view, old.model, step)
     }
     if requests.random.chance(1, in: 4) {
       let revision = requests.revision(published)
@@ -115,6 +118,17 @@ private struct PropertyRun {
     let transaction = requests.readOnlyTransaction(model)
     try expect(
       MVCCHarness.readOnly(transaction, in: view), model.read(transaction), "\(transaction)", step)
+  }
+
+  private func compareLeases(_ view: ReadView, _ model: NaiveStore, _ step: Int) throws {
+    let found = try view.leases()
+    #expect(found.map(\.id).sorted() == model.leases.keys.sorted(), "seed \(seed), step \(step)")
+    #expect(found.allSatisfy { model.leases[$0.id] == $0.ttlSeconds }, "seed \(seed), step \(step)")
+    for id in RandomRequests.leaseIDs {
+      #expect(
+        try view.keys(ofLease: id) == model.keys(ofLease: id), "seed \(seed), step \(step), lease \(id)")
+      #expect(try view.hasLease(id) == (model.leases[id] != nil))
+    }
   }
 
   private mutating func reopen(_ step: Int) throws {

@@ -82,7 +82,27 @@ struct RandomRequests {
     return request
   }
 
-  mutating func put() -> PutRequest {
+  /// Few, of both signs and at both ends of their order.
+  static let leaseIDs: [Int64] = [1, 2, 3, -7, .max, .min, -1]
+
+  /// A lease that is mostly there.
+  mutating func lease(_ store: NaiveStore) -> Int64 {
+    let granted = store.leases.keys.sorted()
+    return granted.isEmpty || random.chance(1, in: 12) ? pick(Self.leaseIDs + [0]) : pick(granted)
+  }
+
+  mutating func leaseCommand(_ store: NaiveStore) -> RaftCommand.Operation {
+    switch below(8) {
+    case 0: .leaseCheckpoint([LeaseCheckpoint(id: lease(store), remainingTTL: Int64(below(9)))])
+    case 1, 2: .leaseRevoke(id: lease(store))
+    default:
+      .leaseGrant(
+        LeaseGrant(
+          id: pick(Self.leaseIDs + [0]), ttl: pick([60, 1, 0, -1, 9_000_000_000, 9_000_000_001, .max])))
+    }
+  }
+
+  mutating func put(_ store: NaiveStore) -> PutRequest {
     var request = PutRequest(key: key(), value: value())
     request.previousKeyValue = random.chance(1, in: 3)
     if random.chance(1, in: 8) {
@@ -90,7 +110,8 @@ struct RandomRequests {
       request.value = []
     }
     request.ignoreLease = random.chance(1, in: 10)
-    if below(100) < badPercent { request.lease = Int64(1 + below(3)) }
+    if !request.ignoreLease, random.chance(1, in: 3) { request.lease = lease(store) }
+    if below(100) < badPercent { request.lease = Int64(1 + below(5)) }
     if below(100) < badPercent { request.key = [] }
     if below(100) < badPercent { request.ignoreValue = true }
     return request
@@ -122,7 +143,7 @@ struct RandomRequests {
         case 1: .createRevision(number)
         case 2: .modRevision(number)
         case 3: .value(value())
-        default: .lease(Int64(below(2)))
+        default: .lease(random.chance(1, in: 2) ? 0 : lease(store))
         }
     }
     if below(100) < badPercent { compare.key = [] }
@@ -134,7 +155,7 @@ struct RandomRequests {
   mutating func operation(_ store: NaiveStore, depth: Int) -> RequestOperation {
     switch below(depth == 0 ? 8 : 10) {
     case 0, 1, 2: .range(range(store))
-    case 3, 4, 5, 6: .put(put())
+    case 3, 4, 5, 6: .put(put(store))
     case 7: .deleteRange(delete())
     default: .transaction(transaction(store, depth: depth - 1))
     }
@@ -158,11 +179,12 @@ struct RandomRequests {
   }
 
   mutating func command(_ store: NaiveStore) -> RaftCommand.Operation {
-    switch below(20) {
+    switch below(23) {
+    case 20...: leaseCommand(store)
     case 0: .compaction(CompactionRequest(revision: revision(store), physical: random.chance(1, in: 2)))
     case 1: .range(range(store))
     case 2, 3: .deleteRange(delete())
-    case 4..<12: .put(put())
+    case 4..<12: .put(put(store))
     case 12..<19: .transaction(transaction(store))
     default: .unsupported(field: 1100)
     }

@@ -55,7 +55,7 @@ struct MVCCRuleTests {
     requests.badPercent = 0
     for index in 0..<120 {
       var operation = requests.command(model)
-      if case .compaction = operation { operation = .put(requests.put()) }
+      if case .compaction = operation { operation = .put(requests.put(model)) }
       _ = model.apply(operation)
       _ = try harness.apply(operation)
       // Rows end up in the file, in the frozen generation and in the filling one.
@@ -145,7 +145,7 @@ struct MVCCRuleTests {
     for round in 0..<150 {
       for _ in 0..<4 {
         var operation = requests.command(model)
-        if case .compaction = operation { operation = .put(requests.put()) }
+        if case .compaction = operation { operation = .put(requests.put(model)) }
         _ = model.apply(operation)
         _ = try harness.apply(operation)
       }
@@ -163,7 +163,7 @@ struct MVCCRuleTests {
         step = try stream.next(in: view, body: &body)
         view.end()
         chunks += 1
-        let operation = RaftCommand.Operation.put(requests.put())
+        let operation = RaftCommand.Operation.put(requests.put(model))
         _ = model.apply(operation)
         _ = try harness.apply(operation)
         try harness.publish()

@@ -59,12 +59,14 @@ struct LeaseKeyScan {
   private struct Batch {
     private(set) var keys: [[UInt8]] = []
     /// There were more keys than fit.
-    private(set) var isCut = false
+    var isCut: Bool { ceiling != nil }
     private let floor: [UInt8]?
     private var isStarted = false
     /// The first part that all keys share, if they are long.
     private var group: [UInt8]?
     private var bytes = 0
+    /// The least of the keys that did not fit.
+    private var ceiling: [UInt8]?
 
     init(floor: [UInt8]?) { self.floor = floor }
 
@@ -80,6 +82,7 @@ struct LeaseKeyScan {
 
     mutating func add(_ key: [UInt8], bytesMax: Int) {
       if let floor, group != nil, !floor.lexicographicallyPrecedes(key) { return }
+      if let ceiling, !key.lexicographicallyPrecedes(ceiling) { return }
       keys.append(key)
       bytes += key.count
       if group != nil, bytes > 2 * bytesMax { shrink(to: bytesMax) }
@@ -87,8 +90,10 @@ struct LeaseKeyScan {
 
     private mutating func shrink(to bytesMax: Int) {
       keys.sort { $0.lexicographicallyPrecedes($1) }
-      while bytes > bytesMax, keys.count > 1, let last = keys.popLast() { bytes -= last.count }
-      isCut = true
+      while bytes > bytesMax, keys.count > 1, let last = keys.popLast() {
+        bytes -= last.count
+        ceiling = last
+      }
     }
 
     mutating func finish() -> [[UInt8]] {
