@@ -96,7 +96,9 @@ extension LoopFrontend {
   // MARK: Keeping alive
 
   func beginKeepAlive(_ call: RPCCall) {
-    call.userObject = KeepAliveStream(call: call, builder: builder)
+    let stream = KeepAliveStream(call: call, builder: builder)
+    call.userObject = stream
+    keepAlives.add(stream)
   }
 
   /// One renewal. Its header is made before it is asked for, so that its revision is not above what the client may see
@@ -144,7 +146,8 @@ final class KeepAliveStream {
     var ttlSeconds: Int64?
   }
 
-  private unowned let call: RPCCall
+  /// Owns this stream until it ends.
+  fileprivate unowned let call: RPCCall
   private let builder: ResponseBuilder
   /// Asked for and not answered to the client, oldest first from `front` on.
   private var renewals: [Renewal] = []
@@ -192,5 +195,30 @@ final class KeepAliveStream {
 
   private func finishIfDone() {
     if requestsEnded, front == renewals.count { call.finish() }
+  }
+}
+
+/// The LeaseKeepAlive calls of one event loop, which have to be ended when the server stops: they would go on for ever.
+struct KeepAliveStreams {
+  private struct Reference {
+    weak var stream: KeepAliveStream?
+  }
+
+  private var references: [Reference] = []
+  private var sweepAt = 64
+
+  mutating func add(_ stream: KeepAliveStream) {
+    references.append(Reference(stream: stream))
+    guard references.count >= sweepAt else { return }
+    references.removeAll { $0.stream == nil }
+    sweepAt = max(64, 2 * references.count)
+  }
+
+  mutating func end(on connection: ServerConnection) {
+    for reference in references {
+      guard let stream = reference.stream, stream.call.connection === connection else { continue }
+      stream.call.fail(.serverStopped)
+    }
+    references.removeAll { $0.stream == nil }
   }
 }

@@ -22,6 +22,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   private(set) lazy var watches = WatchService(self, options: context.watch, seed: .random(in: .min ... .max))
   var pending: PendingCalls
   var longReads = LongReads()
+  var keepAlives = KeepAliveStreams()
   var isReleaseScheduled = false
   /// Physical compactions that were applied and wait for the committer.
   private var compactions: [(revision: Int64, call: RPCCall, headerRevision: Int64, body: [UInt8])] = []
@@ -44,15 +45,22 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   // MARK: Calls
 
   public func began(_ call: RPCCall) {
-    guard FrontendContext.methods[call.method] == .watch else { return }
     // A stream is judged once, when it begins.
     if let refusal = refusalByMetadata(call) { return call.fail(refusal) }
-    watches.began(call)
+    switch FrontendContext.methods[call.method] {
+    case .watch: watches.began(call)
+    case .leaseKeepAlive: beginKeepAlive(call)
+    default: break
+    }
   }
 
   public func received(_ call: RPCCall, message: UnsafeRawBufferPointer) {
     inBatch = true
-    if FrontendContext.methods[call.method] == .watch { return watches.received(call, message) }
+    switch FrontendContext.methods[call.method] {
+    case .watch: return watches.received(call, message)
+    case .leaseKeepAlive: return keepAlive(call, message)
+    default: break
+    }
     if let refusal = refusalByMetadata(call) { return call.fail(refusal) }
     switch FrontendContext.methods[call.method] {
     case .range: range(call, message)
@@ -63,7 +71,6 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .rangeStream: rangeStream(call, message)
     case .leaseGrant: leaseGrant(call, message)
     case .leaseRevoke: leaseRevoke(call, message)
-    case .leaseKeepAlive: keepAlive(call, message)
     case .leaseTimeToLive: leaseTimeToLive(call, message)
     case .leaseLeases: leaseLeases(call)
     case .memberList: memberList(call, message)
@@ -73,13 +80,6 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .hashKV: hashKV(call, message)
     case .snapshot: snapshot(call)
     default: call.fail(ClientError(.unimplemented, "unknown method"))
-    }
-  }
-
-  public func began(_ call: RPCCall) {
-    switch FrontendContext.methods[call.method] {
-    case .leaseKeepAlive: beginKeepAlive(call)
-    default: break
     }
   }
 
@@ -121,6 +121,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   }
 
   public func draining(_ connection: ServerConnection) {
+    keepAlives.end(on: connection)
     // All connections of the loop drain at once.
     watches.closeAll(.serverStopped)
   }

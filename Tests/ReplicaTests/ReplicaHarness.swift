@@ -16,6 +16,13 @@ final class ReplicaHarness {
   private(set) var sent: [Message] = []
   private(set) var commands: [RaftCommand] = []
   private(set) var isPublished = false
+  /// What the store would hold, and the lease that each granting ticket got.
+  private(set) var leases: [LeaseRecord] = []
+  private(set) var granted: [Ticket: Int64] = [:]
+  /// Applied revocations, and whether the member itself asked for them.
+  private(set) var revocations: [(id: Int64, isOwn: Bool)] = []
+  /// Messages of `sent` that `peersAnswer` has seen.
+  private var answeredCount = 0
 
   static func configuration(
     memberID: UInt64 = 0x1122_3344_5566_7788, limits: ReplicaLimits = ReplicaLimits()
@@ -33,6 +40,21 @@ final class ReplicaHarness {
       Member(id: id, peerURLs: ["http://127.0.0.1:2380"], name: "m\(id)")
     }
     machine = ReplicaMachine(configuration: configuration, bootstrapping: members)
+    flush()
+  }
+
+  /// A member that ran before, with what its store held; its log is empty behind that.
+  init(voters: [UInt64], leases: [LeaseRecord], term: UInt64, appliedIndex: UInt64) {
+    var configuration = Self.configuration()
+    configuration.startMilliseconds += appliedIndex
+    self.leases = leases
+    machine = ReplicaMachine(
+      configuration: configuration,
+      recovery: RaftRecovery(
+        hardState: HardState(term: term, vote: 0, commit: appliedIndex), compactedIndex: appliedIndex,
+        compactedTerm: term, entries: [], confState: ConfState(voters: voters), appliedIndex: appliedIndex),
+      clusterVersion: configuration.clusterVersion)
+    machine.restoreLeases(leases)
     flush()
   }
 
@@ -83,6 +105,7 @@ final class ReplicaHarness {
     let waiting = batches
     batches.removeAll()
     for batch in waiting {
+      var changes: [LeaseChange] = []
       for (entry, ticket) in zip(batch.entries, batch.tickets) {
         if let ticket {
           precondition(replies[ticket] == nil && applied[ticket] == nil, "answered twice")
@@ -90,12 +113,33 @@ final class ReplicaHarness {
         }
         if entry.kind == .normal, !entry.data.isEmpty, let command = try? RaftCommand(decoding: entry.data) {
           commands.append(command)
+          if let change = change(command.operation, ticket) { changes.append(change) }
         }
       }
+      if !changes.isEmpty { handle(.leasesChanged(changes)) }
       if let last = batch.entries.last { handle(.applied(index: last.index)) }
     }
     flush()
   }
+
+  private func change(_ operation: RaftCommand.Operation, _ ticket: Ticket?) -> LeaseChange? {
+    switch operation {
+    case .leaseGrant(let grant):
+      guard !leases.contains(where: { $0.id == grant.id }) else { return nil }
+      leases.append(LeaseRecord(id: grant.id, ttlSeconds: grant.ttl))
+      if let ticket { granted[ticket] = grant.id }
+      return .granted(id: grant.id, ttlSeconds: grant.ttl)
+    case .leaseRevoke(let id):
+      guard let position = leases.firstIndex(where: { $0.id == id }) else { return nil }
+      leases.remove(at: position)
+      revocations.append((id, ticket == nil))
+      return .revoked(id: id, keys: keysPerLease)
+    default: return nil
+    }
+  }
+
+  /// How many keys each lease is said to hold.
+  var keysPerLease = 1
 
   /// Until nothing is under way.
   func work() {
@@ -119,5 +163,65 @@ final class ReplicaHarness {
   func follow(_ leader: UInt64, term: UInt64) {
     handle(.message(Message(kind: .heartbeat, to: memberID, from: leader, term: term)))
     flush()
+  }
+
+  // MARK: Leases
+
+  func grant(_ ticket: UInt64, ttl: Int64, id: Int64 = 0) {
+    handle(.leaseGrant(Ticket(ticket), LeaseGrant(id: id, ttl: ttl)))
+  }
+
+  func renew(_ ticket: UInt64, _ id: Int64) { handle(.leaseRenew(Ticket(ticket), id: id)) }
+
+  func timeToLive(_ ticket: UInt64, _ id: Int64) { handle(.leaseTimeToLive(Ticket(ticket), id: id)) }
+
+  func revoke(_ ticket: UInt64, _ id: Int64) {
+    let command = RaftCommand(operation: .leaseRevoke(id: id))
+    handle(.propose(Proposal(ticket: Ticket(ticket), operation: command.encoded())))
+  }
+
+  // MARK: Other members
+
+  /// One of the others grants every vote and takes every entry.
+  func peersAnswer(_ peer: UInt64 = 2) {
+    while answeredCount < sent.count {
+      let message = sent[answeredCount]
+      answeredCount += 1
+      guard message.to == peer else { continue }
+      var answer = Message(kind: .voteResponse, to: memberID, from: peer, term: message.term)
+      switch message.kind {
+      case .vote: break
+      case .preVote: answer.kind = .preVoteResponse
+      case .append:
+        answer.kind = .appendResponse
+        answer.index = message.index + UInt64(message.entries.count)
+      case .heartbeat:
+        answer.kind = .heartbeatResponse
+        answer.context = message.context
+      default: continue
+      }
+      handle(.message(answer))
+    }
+    flush()
+  }
+
+  /// Messages so far are lost.
+  func forgetMessages() { answeredCount = sent.count }
+
+  /// Until nothing is under way, with the help of one of the others.
+  func workTogether() {
+    repeat {
+      work()
+      peersAnswer()
+    } while !writes.isEmpty || !batches.isEmpty || answeredCount < sent.count
+  }
+
+  /// Campaigns when it is time to, and wins.
+  func win() {
+    for _ in 0..<100 where machine.leadership.role != .leader {
+      handle(.tick)
+      workTogether()
+    }
+    workTogether()
   }
 }
