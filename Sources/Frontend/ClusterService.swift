@@ -49,11 +49,17 @@ extension LoopFrontend {
   }
 
   func respond(_ call: RPCCall, _ response: some SwiftProtobuf.Message) {
+    if let message = encode(call, response) { call.respond(message) }
+  }
+
+  /// A message with the wire's headroom; nil when the call was refused instead.
+  func encode(_ call: RPCCall, _ response: some SwiftProtobuf.Message) -> [UInt8]? {
     do {
       let content: [UInt8] = try response.serializedBytes()
-      call.respond([UInt8](repeating: 0, count: RPCCall.messageHeadroom) + content)
+      return [UInt8](repeating: 0, count: RPCCall.messageHeadroom) + content
     } catch {
       call.fail(ClientError(.internal, "grpc: error while marshaling: \(error)"))
+      return nil
     }
   }
 

@@ -9,8 +9,8 @@ public struct FrontendContext: Sendable {
   public var memberID: UInt64
   public var store: Store
   public var limits: RequestLimits
-  /// `--quota-backend-bytes`; 0 or less: no limit.
-  public var quotaBytes: Int64
+  /// The limit that `--quota-backend-bytes` sets; nil for none.
+  public var quotaBytes: Int64?
   public var gauge: MemberGauge
   public var watch = WatchOptions()
   /// Where snapshot files are built while a client fetches them.
@@ -23,7 +23,7 @@ public struct FrontendContext: Sendable {
   public var report: @Sendable (StoreError) -> Void
 
   public init(
-    clusterID: UInt64, memberID: UInt64, store: Store, limits: RequestLimits, quotaBytes: Int64,
+    clusterID: UInt64, memberID: UInt64, store: Store, limits: RequestLimits, quotaBytes: Int64?,
     gauge: MemberGauge, temporaryDirectory: String,
     submit: @escaping @Sendable (inout [NodeInput]) -> Void,
     runLong: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
@@ -54,6 +54,8 @@ public struct FrontendContext: Sendable {
   /// The services built so far; every other path is answered as grpc-go answers what a server lacks.
   public static let methods: [EtcdMethod] = [
     .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .leaseGrant, .leaseRevoke,
-    .leaseKeepAlive, .leaseTimeToLive, .leaseLeases, .memberList, .status, .alarm, .hash, .hashKV, .snapshot,
+    .leaseKeepAlive, .leaseTimeToLive, .leaseLeases, .memberAdd, .memberRemove, .memberUpdate, .memberList,
+    .memberPromote, .status, .alarm, .hash, .hashKV, .snapshot, .moveLeader, .downgrade, .healthCheck,
+    .healthList, .healthWatch,
   ]
 }

@@ -71,6 +71,11 @@ public final class FrontendGroup: Sendable {
     }
   }
 
+  /// Tells all loops that the gauge's `isServing` has changed.
+  public func servingChanged() {
+    for loop in loops.withLock({ $0 }) { loop.eventLoop.execute { loop.front.servingChanged() } }
+  }
+
   /// Asks whether a linearizable read would be answered, for /health.
   public func probe(_ eventLoop: any EventLoop) -> EventLoopFuture<ClientError?> {
     let promise = eventLoop.makePromise(of: ClientError?.self)

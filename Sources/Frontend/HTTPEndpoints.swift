@@ -24,8 +24,7 @@ public struct HTTPEndpoints: HTTP1Handler {
       return eventLoop.makeSucceededFuture(Self.version)
     case "/health":
       guard request.method == "GET" else { return eventLoop.makeSucceededFuture(Self.methodNotAllowed) }
-      return health(
-        serializable: request.query.split(separator: "&").contains("serializable=true"), eventLoop)
+      return health(String(request.query), eventLoop)
     default:
       return eventLoop.makeSucceededFuture(
         HTTP1Response(
@@ -47,8 +46,15 @@ public struct HTTPEndpoints: HTTP1Handler {
       "storage":"\(FrontendContext.clusterVersion)"}
       """)
 
-  private func health(serializable: Bool, _ eventLoop: any EventLoop) -> EventLoopFuture<HTTP1Response> {
-    if serializable { return eventLoop.makeSucceededFuture(Self.healthy) }
+  /// In etcd's order: alarms that are not excluded, whether there is a leader, whether a read is answered.
+  private func health(_ query: String, _ eventLoop: any EventLoop) -> EventLoopFuture<HTTP1Response> {
+    let parameters = query.split(separator: "&")
+    let alarms = AlarmFlags(rawValue: gauge.alarms.load(ordering: .relaxed))
+    for (flag, name) in [(AlarmFlags.noSpace, "NOSPACE"), (.corrupt, "CORRUPT")]
+    where alarms.contains(flag) && !parameters.contains("exclude=\(name)") {
+      return eventLoop.makeSucceededFuture(Self.unhealthy("ALARM \(name)"))
+    }
+    if parameters.contains("serializable=true") { return eventLoop.makeSucceededFuture(Self.healthy) }
     if gauge.leader.load(ordering: .relaxed) == 0 {
       return eventLoop.makeSucceededFuture(Self.unhealthy("RAFT NO LEADER"))
     }
@@ -57,12 +63,13 @@ public struct HTTPEndpoints: HTTP1Handler {
     }
   }
 
+  // As Go's net/http sends them: the type is what it takes the body for, and an error ends with a line break.
   private static let healthy = HTTP1Response(
-    contentType: "application/json", text: #"{"health":"true","reason":""}"#)
+    contentType: "text/plain; charset=utf-8", text: #"{"health":"true","reason":""}"#)
 
   private static func unhealthy(_ reason: String) -> HTTP1Response {
     HTTP1Response(
-      status: 503, headers: [("Content-Type", "application/json")],
-      body: Array(#"{"health":"false","reason":"\#(reason)"}"#.utf8))
+      status: 503, headers: textHeaders,
+      body: Array((#"{"health":"false","reason":"\#(reason)"}"# + "\n").utf8))
   }
 }

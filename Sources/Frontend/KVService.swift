@@ -44,6 +44,7 @@ extension LoopFrontend {
     } catch {
       return refuseMalformed(call, error)
     }
+    if exceedsQuota(call, request.quotaCost) { return }
     if let error = request.validate(context.limits) { return call.fail(error) }
     propose(call, .command, operation: Self.operation(4, message))
   }
@@ -66,6 +67,7 @@ extension LoopFrontend {
     } catch {
       return refuseMalformed(call, error)
     }
+    if exceedsQuota(call, request.quotaCost) { return }
     if let error = request.validate(context.limits) { return call.fail(error) }
     if !request.isReadOnly {
       propose(call, .command, operation: Self.operation(6, message))

@@ -24,6 +24,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   var longReads = LongReads()
   var keepAlives = KeepAliveStreams()
   var isReleaseScheduled = false
+  var healthWatches: [HealthWatch] = []
   /// Physical compactions that were applied and wait for the committer.
   private var compactions: [(revision: Int64, call: RPCCall, headerRevision: Int64, body: [UInt8])] = []
   private var outgoing: [NodeInput] = []
@@ -76,6 +77,15 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .memberList: memberList(call, message)
     case .status: status(call)
     case .alarm: alarm(call, message)
+    case .memberAdd: memberAdd(call, message)
+    case .memberRemove: memberRemove(call, message)
+    case .memberUpdate: memberUpdate(call, message)
+    case .memberPromote: memberPromote(call, message)
+    case .moveLeader: moveLeader(call, message)
+    case .downgrade: downgrade(call, message)
+    case .healthCheck: healthCheck(call, message)
+    case .healthList: healthList(call)
+    case .healthWatch: healthWatch(call, message)
     case .hash: hash(call)
     case .hashKV: hashKV(call, message)
     case .snapshot: snapshot(call)
@@ -91,6 +101,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     // Answers to a call that ended are dropped by the wire; only what goes on by itself has to be told.
     (call.userObject as? StreamPump)?.cancel()
     if FrontendContext.methods[call.method] == .watch { watches.ended(call) }
+    endHealthWatch(call)
   }
 
   public func writable(_ call: RPCCall) {
@@ -124,6 +135,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     keepAlives.end(on: connection)
     // All connections of the loop drain at once.
     watches.closeAll(.serverStopped)
+    endHealthWatches(of: connection)
   }
 
   // MARK: To the member's thread
@@ -131,6 +143,11 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   func propose(_ call: RPCCall, _ work: PendingWork, operation: [UInt8]) {
     outgoing.append(
       .replica(.propose(Proposal(ticket: pending.add(call, work), operation: operation))))
+    flushOutsideBatch()
+  }
+
+  func proposeChange(_ call: RPCCall, _ work: PendingWork, _ change: ConfChange) {
+    outgoing.append(.replica(.proposeChange(pending.add(call, work), change)))
     flushOutsideBatch()
   }
 
@@ -190,6 +207,8 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   private func complete(_ waiting: PendingCalls.Pending, revision: Int64, body: [UInt8]) {
     guard let call = waiting.call else { return }
+    if case .refusal(let error) = waiting.work { return call.fail(error) }
+    if case .afterCommand(let serve) = waiting.work { return serve(call) }
     if case .physicalCompaction(let wanted) = waiting.work,
       context.gauge.finishedCompactRevision.load(ordering: .acquiring) < wanted
     {
@@ -202,6 +221,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   private func fail(_ waiting: PendingCalls.Pending, _ error: ClientError) {
     if case .probe(let done) = waiting.work { return done(error) }
+    if case .refusal(let refusal) = waiting.work { return waiting.call?.fail(refusal) ?? () }
     waiting.call?.fail(error)
   }
 
@@ -213,7 +233,9 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .transaction(let request): serveTransaction(call, request)
     case .rangeStream(let request): serveRangeStream(call, request)
     case .memberList: serveMemberList(call)
-    case .command, .physicalCompaction, .probe, .leaseRenewal, .leaseTimeToLive, .leaseList:
+    case .afterRead(let serve): serve(call)
+    case .command, .physicalCompaction, .probe, .leaseRenewal, .leaseTimeToLive, .leaseList, .refusal,
+      .afterCommand:
       preconditionFailure("only reads become ready")
     }
   }

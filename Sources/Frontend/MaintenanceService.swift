@@ -17,37 +17,16 @@ extension LoopFrontend {
       response.storageVersion = FrontendContext.clusterVersion
       response.dbSize = sizes.databaseBytes
       response.dbSizeInUse = sizes.databaseInUseBytes
-      response.dbSizeQuota = context.quotaBytes
+      response.dbSizeQuota = context.quotaBytes ?? 0
       response.leader = gauge.leader.load(ordering: .relaxed)
       response.raftIndex = gauge.lastIndex.load(ordering: .relaxed)
       response.raftTerm = term
       response.raftAppliedIndex = gauge.appliedIndex.load(ordering: .relaxed)
-      response.downgradeInfo = Etcdserverpb_DowngradeInfo()
-      if response.leader == 0 { response.errors = [ClientError.noLeader.message] }
-      respond(call, response)
-    } catch {
-      fail(call, error)
-    }
-  }
-
-  /// Lists the alarms of the store, whose table is keyed by the encoded AlarmMember as etcd's bucket is. Raising and
-  /// disarming come with quota and scrub; until then nothing raises one.
-  func alarm(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
-    guard let request = decode(Etcdserverpb_AlarmRequest.self, call, message) else { return }
-    guard request.action == .get else {
-      return call.fail(ClientError(.unimplemented, "etcdserver: alarms cannot be changed"))
-    }
-    do throws(StoreError) {
-      var response = Etcdserverpb_AlarmResponse()
-      response.header = header(revision: try view().revision)
-      try view().tableRows(.alarm, from: [], to: .unbounded) { (key, _) throws(StoreError) -> ScanStep in
-        if let alarm = try? Etcdserverpb_AlarmMember(serializedBytes: Array(key)),
-          request.alarm == .none || request.alarm == alarm.alarm
-        {
-          response.alarms.append(alarm)
-        }
-        return .next
-      }
+      let downgrade = try view().downgradeInfo()
+      response.downgradeInfo.enabled = downgrade.enabled
+      response.downgradeInfo.targetVersion = downgrade.version
+      if response.leader == 0 { response.errors.append(ClientError.noLeader.message) }
+      response.errors += try view().alarms().members.map(\.description)
       respond(call, response)
     } catch {
       fail(call, error)

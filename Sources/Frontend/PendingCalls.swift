@@ -17,6 +17,11 @@ enum PendingWork {
   case leaseRenewal(number: Int)
   case leaseTimeToLive(id: Int64, wantsKeys: Bool)
   case leaseList
+  /// Rarer calls: what to do once a read is linearizable, or once the command is applied.
+  case afterRead((RPCCall) -> Void)
+  case afterCommand((RPCCall) -> Void)
+  /// The command was made on the call's behalf: whatever becomes of it, the call is refused.
+  case refusal(ClientError)
   /// Not a gRPC call: told whether a linearizable read would have been answered.
   case probe((ClientError?) -> Void)
 }

@@ -46,6 +46,9 @@ extension ClientError {
   public static let serverStopped = ClientError(.unavailable, "etcdserver: server stopped")
   public static let requestTimedOut = ClientError(.unavailable, "etcdserver: request timed out")
   public static let corruptCluster = ClientError(.dataLoss, "etcdserver: corrupt cluster")
+  public static let memberNotFound = ClientError(.notFound, "etcdserver: member not found")
+  public static let peerURLExists = ClientError(
+    .failedPrecondition, "etcdserver: Peer URLs already exists")
   public static let rangeStreamSort = ClientError(
     .unimplemented, "RangeStream does not support custom sort orders")
   public static let rangeStreamFilters = ClientError(

@@ -17,12 +17,13 @@ struct ApplyStage {
   /// What the entries executed since the last `takeLeaseChanges` did to leases.
   private var leaseChanges: [LeaseChange] = []
 
-  init(_ applier: Applier, confState: ConfState) {
-    commands = CommandApplier(applier)
+  init(_ commands: CommandApplier, confState: ConfState) {
+    self.commands = commands
     self.confState = confState
   }
 
   var applier: Applier { commands.applier }
+  var alarms: AlarmSet { commands.alarms }
   var hasWork: Bool { !waiting.isEmpty }
 
   /// Whether the committer still has the last generation.
@@ -67,7 +68,7 @@ struct ApplyStage {
     _ entry: Entry, _ ticket: Ticket?, _ answers: inout [Answer]
   ) throws(NodeError) -> ConfState? {
     switch entry.kind {
-    case .confChange, .confChangeV2: return try changeConfiguration(entry)
+    case .confChange, .confChangeV2: return try changeConfiguration(entry, ticket, &answers)
     case .normal where entry.data.isEmpty:
       try orStop { () throws(StoreError) in try commands.applyEmpty(index: entry.index, term: entry.term) }
     case .normal:
@@ -86,35 +87,32 @@ struct ApplyStage {
     return nil
   }
 
-  /// Carries out a change of members: the stored member, the stored configuration, and what Raft is to use.
-  private mutating func changeConfiguration(_ entry: Entry) throws(NodeError) -> ConfState? {
+  /// Carries out a change of members: the stored member, the stored configuration, and what Raft is to use. A change
+  /// that does not fit the members there are by now is refused, by every member alike.
+  private mutating func changeConfiguration(
+    _ entry: Entry, _ ticket: Ticket?, _ answers: inout [Answer]
+  ) throws(NodeError) -> ConfState? {
     var adopted: ConfState?
+    var refusal: ClientError?
     if entry.kind == .confChange {
       let change = try decode(ConfChange.self, entry)
-      if let next = confState.applying(change) {
+      refusal = try orStop { () throws(StoreError) in try MemberChange.refusal(of: change, in: applier) }
+      if refusal == nil, let next = confState.applying(change) {
         confState = next
         adopted = next
         try orStop { () throws(StoreError) in
-          try record(change)
+          try MemberChange.record(change, in: applier)
           try applier.putRow(table: .meta, key: confStateKey, value: next.encoded())
         }
       }
     }
     try orStop { () throws(StoreError) in try commands.applyEmpty(index: entry.index, term: entry.term) }
-    return adopted
-  }
-
-  private func record(_ change: ConfChange) throws(StoreError) {
-    switch change.kind {
-    case .removeNode: try applier.removeMember(change.nodeID)
-    case .addNode, .addLearnerNode, .updateNode:
-      guard let member = Member(json: change.context) else { return }
-      let known = try applier.member(change.nodeID)
-      try applier.putMember(
-        MemberRecord(
-          id: change.nodeID, peerURLs: member.peerURLs, isLearner: member.isLearner,
-          name: known?.name ?? member.name, clientURLs: known?.clientURLs ?? member.clientURLs))
+    if let ticket {
+      answers.append(
+        refusal.map { .failed(ticket, $0) }
+          ?? .applied(ticket, headerRevision: applier.revision, body: []))
     }
+    return adopted
   }
 
   private func decode<Content: WireMessage>(_ type: Content.Type, _ entry: Entry) throws(NodeError) -> Content

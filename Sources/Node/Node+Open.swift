@@ -53,8 +53,10 @@ extension Node {
     if recovered.lastIndex < found.appliedIndex {
       throw .storeAheadOfLog(appliedIndex: found.appliedIndex, lastIndex: recovered.lastIndex)
     }
-    let (applier, committer) = try orStop { () throws(StoreError) in
-      (try store.makeApplier(), try store.makeCommitter())
+    let (commands, committer) = try orStop { () throws(StoreError) in
+      (
+        try CommandApplier(store.makeApplier(), quotaBytes: options.quotaBytes), try store.makeCommitter()
+      )
     }
     let confState = try decodeConfState(found.confState)
     var replica: ReplicaMachine
@@ -70,7 +72,7 @@ extension Node {
       replica.restoreLeases(try orStop { () throws(StoreError) in try view.leases() })
     }
     let node = Node(
-      options: options, replica: replica, log: log, applier: applier, confState: confState, now: now)
+      options: options, replica: replica, log: log, commands: commands, confState: confState, now: now)
     return OpenedNode(
       node: node, committer: committer,
       recovery: NodeRecovery(

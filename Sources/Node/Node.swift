@@ -1,7 +1,7 @@
 import Model
 public import Raft
 import Replica
-import Store
+public import Store
 import WriteAheadLog
 
 /// One member: the replica, log and apply stages behind one routing switch. Synchronous and deterministic: the
@@ -25,24 +25,29 @@ public struct Node: ~Copyable {
   /// True at first: the sooner the store knows of the log, the sooner a log that has vanished is told from a first
   /// start.
   private var isCommitWanted = true
+  private var duties: UnattendedDuties
   private var isStopped = false
 
   init(
-    options: NodeOptions, replica: consuming ReplicaMachine, log: WriteAheadLog, applier: Applier,
+    options: NodeOptions, replica: consuming ReplicaMachine, log: WriteAheadLog, commands: CommandApplier,
     confState: ConfState, now: UInt64
   ) {
     self.options = options
     self.replica = replica
     self.log = LogStage(log)
-    self.apply = ApplyStage(applier, confState: confState)
+    self.apply = ApplyStage(commands, confState: confState)
     self.feed = EventFeed(limits: options.eventFeed)
+    duties = UnattendedDuties(options: options, revision: commands.applier.revision, now: now)
     lastFreeze = now
   }
 
+  public var memberID: UInt64 { options.replica.raft.memberID }
   public var leadership: Leadership { replica.leadership }
   public var lastIndex: UInt64 { replica.lastIndex }
   public var commitIndex: UInt64 { replica.commitIndex }
   public var appliedIndex: UInt64 { replica.appliedIndex }
+  /// The alarms that are raised.
+  public var alarms: AlarmSet { apply.alarms }
   /// When the filling generation is due, in the caller's monotonic nanoseconds.
   public var nextFreeze: UInt64 { lastFreeze + options.commitIntervalNanoseconds }
 
@@ -59,7 +64,12 @@ public struct Node: ~Copyable {
       case .watched(let isWatched):
         feed.setWatched(isWatched, revision: apply.applier.revision, &outputs.events)
       case .logPrepared(let prepared): adopt(prepared, &outputs)
+      case .damaged: duties.damaged()
       }
+    }
+    let leads = replica.leadership.role == .leader
+    for command in duties.due(apply.alarms, apply.applier, leads: leads, now: now, &outputs.notices) {
+      replica.handle(.proposeUnattended(command), &effects)
     }
     var progressed = false
     repeat {

@@ -14,6 +14,8 @@ public enum NodeInput: Sendable {
   /// Somebody begins to watch, or nobody does any more: whether `NodeOutputs.events` is wanted. Each beginning is
   /// answered there with where the feed stands.
   case watched(Bool)
+  /// Damage was found in this member's data: CORRUPT is raised through the log.
+  case damaged
   /// A `NodeNotice.prepareLog` was carried out.
   case logPrepared(PreparedSegments)
 }
@@ -49,6 +51,8 @@ public enum NodeNotice: Sendable {
   /// Every row that a compaction at this revision removes is gone.
   case compactionFinished(Int64)
   case messageRefused(from: UInt64, kind: Message.Kind)
+  /// Automatic compaction began, ended or failed; nothing is to be done.
+  case autoCompaction(AutoCompaction.Event, AutoCompactionPolicy)
 }
 
 /// What a `Node` wants done; reused from call to call. Everything in it may leave at once: nothing is put here that
@@ -112,11 +116,16 @@ public struct NodeOptions: Sendable {
   /// Bytes of a segment of the write-ahead log.
   public var logSegmentBytes: Int
   public var eventFeed: EventFeedLimits
+  /// `--quota-backend-bytes`; nil for no limit.
+  public var quotaBytes: Int64?
+  /// Nil: history is compacted only when a client asks for it.
+  public var autoCompaction: AutoCompactionPolicy?
 
   public init(
     replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 1_000_000_000,
     generationBytes: Int = 8 << 20, generationBytesMax: Int = 64 << 20, catchUpEntries: UInt64 = 5_000,
-    logSegmentBytes: Int = 32 << 20, eventFeed: EventFeedLimits = EventFeedLimits()
+    logSegmentBytes: Int = 32 << 20, eventFeed: EventFeedLimits = EventFeedLimits(),
+    quotaBytes: Int64? = nil, autoCompaction: AutoCompactionPolicy? = nil
   ) {
     precondition(generationBytes <= generationBytesMax)
     self.replica = replica
@@ -126,5 +135,7 @@ public struct NodeOptions: Sendable {
     self.catchUpEntries = catchUpEntries
     self.logSegmentBytes = logSegmentBytes
     self.eventFeed = eventFeed
+    self.quotaBytes = quotaBytes
+    self.autoCompaction = autoCompaction
   }
 }

@@ -116,6 +116,20 @@ public struct RaftMachine: ~Copyable {
     }
   }
 
+  /// The same for a change of the configuration.
+  public mutating func propose(_ change: ConfChange, _ effects: inout [RaftEffect]) -> ProposalOutcome {
+    switch role {
+    case .leader:
+      return .appended(index: log.append(term: term, kind: .confChange, data: change.encoded()))
+    case .follower(let leader) where leader != 0:
+      let entry = Entry(term: 0, index: 0, kind: .confChange, data: change.encoded())
+      send(Message(kind: .propose, to: leader, entries: [entry]), &effects)
+      return .forwarded
+    case .follower, .candidate:
+      return .noLeader
+    }
+  }
+
   /// Ends a batch: sends what the batch produced, issues its one log write, hands out what is committed.
   public mutating func flush(_ effects: inout [RaftEffect]) {
     if case .leader(let leader) = role {

@@ -66,6 +66,8 @@ public struct ReplicaMachine: ~Copyable {
     switch input {
     case .tick: tick(&effects)
     case .propose(let proposal): propose(proposal, &effects)
+    case .proposeChange(let ticket, let change): propose(change, ticket, &effects)
+    case .proposeUnattended(let operation): if !isStopped { _ = proposeUnattended(operation) }
     case .readIndex(let ticket): read(ticket, &effects)
     case .leaseGrant(let ticket, let grant): grantLease(ticket, grant, &effects)
     case .leaseRenew(let ticket, let id): read(ticket, question: .renew(id), &effects)
@@ -142,6 +144,23 @@ extension ReplicaMachine {
       requests.insert(ticket, id: id, tick: nowTick)
       parkedBytes += command.count
       parked.append((id, command))
+    }
+  }
+
+  /// Unlike a command it does not wait for a leader: who asks for a change sees at once that there is none.
+  private mutating func propose(
+    _ proposed: ConfChange, _ ticket: Ticket, _ effects: inout [ReplicaEffect]
+  ) {
+    if let refusal = refusal() { return effects.append(.reply(ticket, refusal)) }
+    var change = proposed
+    change.id = requestIDs.next()
+    if change.encodedSize > configuration.limits.requestBytes {
+      return effects.append(.reply(ticket, .requestTooLarge))
+    }
+    switch knownLeader == 0 ? .noLeader : raft.propose(change, &raftEffects) {
+    case .appended, .forwarded: requests.insert(ticket, id: change.id, tick: nowTick)
+    case .overloaded: effects.append(.reply(ticket, .tooManyRequests))
+    case .noLeader: effects.append(.reply(ticket, .noLeader))
     }
   }
 
@@ -243,11 +262,16 @@ extension ReplicaMachine {
     tickets.reserveCapacity(entries.count)
     let isPublishing = !publication.isDone
     for entry in entries {
-      guard entry.kind == .normal, !entry.data.isEmpty, !requests.isEmpty || isPublishing else {
+      guard !entry.data.isEmpty, !requests.isEmpty || isPublishing else {
         tickets.append(nil)
         continue
       }
-      let id = CommandHeader.requestID(of: entry.data)
+      let id: UInt64
+      switch entry.kind {
+      case .normal: id = CommandHeader.requestID(of: entry.data)
+      case .confChange: id = (try? ConfChange(decoding: entry.data))?.id ?? 0
+      case .confChangeV2: id = 0
+      }
       tickets.append(requests.take(id))
       if isPublishing { publication.committed(id: id, index: entry.index) }
     }

@@ -30,6 +30,10 @@ public enum ReplicaInput: Sendable {
   /// One unit of time (`ReplicaConfiguration.tickMilliseconds`) passed.
   case tick
   case propose(Proposal)
+  /// A change of the cluster's configuration. Its id is set by the machine.
+  case proposeChange(Ticket, ConfChange)
+  /// A command that no client waits for. It may be lost: who wants it looks for its outcome and asks again.
+  case proposeUnattended(RaftCommand.Operation)
   /// A linearizable read: answered by `readReady` once this member's state is recent enough, or by `reply`.
   case readIndex(Ticket)
   /// Id 0: one is chosen. Answered like a proposal.

@@ -232,6 +232,7 @@ extension Simulation {
       case .logPreparationFailed: note(0xfa11)
       case .leadershipChanged(let leadership): note(leadership.term, leadership.leader)
       case .compactionFinished(let revision): note(UInt64(revision))
+      case .autoCompaction: throw SimulationFailure(description: "a compaction that nobody asked for")
       case .messageRefused: throw SimulationFailure(description: "a message without peers")
       }
     }

@@ -184,3 +184,43 @@ import Testing
     #expect(replica.batches.last?.tickets.allSatisfy { $0 == nil } == true)
   }
 }
+
+/// Proposals that are not a client's commands.
+@Suite struct OtherProposalTests {
+  @Test func changesOfTheConfigurationFindTheirTicket() {
+    let replica = ReplicaHarness()
+    replica.work()
+    let change = ConfChange(kind: .updateNode, nodeID: replica.memberID, context: [1, 2])
+    replica.handle(.proposeChange(Ticket(5), change))
+    replica.put(6)
+    replica.flush()
+    replica.write()
+    #expect(replica.batches.map(\.tickets) == [[Ticket(5), Ticket(6)]])
+    #expect(replica.batches.first?.entries.map(\.kind) == [.confChange, .normal])
+    replica.work()
+    #expect(replica.machine.waitingCount == 0)
+  }
+
+  @Test func aChangeIsRefusedWithoutALeaderAndAfterTheStop() {
+    let follower = ReplicaHarness(others: [2, 3])
+    follower.handle(.proposeChange(Ticket(1), ConfChange(kind: .updateNode, nodeID: 2)))
+    #expect(follower.replies == [Ticket(1): .noLeader])
+    let replica = ReplicaHarness()
+    replica.work()
+    replica.handle(.stop)
+    replica.handle(.proposeChange(Ticket(2), ConfChange(kind: .updateNode, nodeID: 2)))
+    #expect(replica.replies == [Ticket(2): .serverStopped])
+  }
+
+  @Test func anUnattendedCommandIsAppliedWithoutATicket() {
+    let replica = ReplicaHarness()
+    replica.work()
+    let command = RaftCommand.Operation.compaction(CompactionRequest(revision: 5))
+    replica.handle(.proposeUnattended(command))
+    replica.flush()
+    replica.write()
+    #expect(replica.batches.map(\.tickets) == [[nil]])
+    replica.work()
+    #expect(replica.commands.last?.operation == command)
+  }
+}

@@ -1,3 +1,4 @@
+import Replica
 import Server
 import Testing
 
@@ -95,6 +96,16 @@ import Testing
       "v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\""
     ),
     (["--feature-gates=Nothing=true"], "unrecognized feature gate: Nothing"),
+    (["--auto-compaction-mode="], "undefined auto-compaction-mode"),
+    (["--auto-compaction-mode=hourly"], "unknown auto-compaction-mode \"hourly\""),
+    (
+      ["--auto-compaction-retention=5x"],
+      "error parsing CompactionRetention: time: invalid duration \"5x\""
+    ),
+    (
+      ["--auto-compaction-retention=-1h"],
+      "--auto-compaction-retention must not be negative (set to -1h0m0s)"
+    ),
     (["--feature-gates=AllBeta"], "missing bool value for AllBeta"),
   ])
   func `broken rules end with 1 and etcd's words`(_ arguments: [String], _ text: String) {
@@ -117,11 +128,11 @@ import Testing
     "--cert-file=/c", "--key-file=/k", "--client-cert-auth", "--auto-tls", "--trusted-ca-file=/t",
     "--peer-cert-file=/c", "--peer-auto-tls=true", "--tls-min-version=TLS1.3", "--cipher-suites=a",
     "--auth-token=jwt,pub-key=a", "--auth-token-ttl=5", "--bcrypt-cost=12", "--discovery-srv=x",
-    "--discovery-endpoints=x", "--discovery-token=x", "--auto-compaction-retention=1",
-    "--auto-compaction-mode=revision", "--listen-metrics-urls=http://127.0.0.1:1", "--enable-pprof",
+    "--discovery-endpoints=x", "--discovery-token=x", "--listen-metrics-urls=http://127.0.0.1:1",
+    "--enable-pprof",
     "--listen-client-http-urls=http://127.0.0.1:1", "--metrics=extensive", "--cors=http://a:1",
     "--host-whitelist=a", "--corrupt-check-time=1s", "--compact-hash-check-time=2m", "--force-new-cluster",
-    "--unsafe-no-fsync", "--enable-distributed-tracing", "--memory-mlock", "--max-learners=2",
+    "--unsafe-no-fsync", "--enable-distributed-tracing", "--memory-mlock",
     "--strict-reconfig-check=false", "--enable-log-rotation",
     "--bootstrap-defrag-threshold-megabytes=1", "--config-file=/x", "--downgrade-check-time=1s",
     "--socket-reuse-port", "--warning-apply-duration=1s",
@@ -133,6 +144,30 @@ import Testing
     let text = Outcome.verifyError([argument]) ?? ""
     #expect(text.hasPrefix("\(name): "))
     #expect(text.hasSuffix(" is not supported by this version of cairn"))
+  }
+
+  @Test(
+    arguments: [
+      ([], nil), (["--auto-compaction-mode=revision"], nil), (["--auto-compaction-retention=0s"], nil),
+      (["--auto-compaction-retention="], nil),
+      (["--auto-compaction-retention=2"], .periodic(milliseconds: 7_200_000)),
+      (["--auto-compaction-retention=10m"], .periodic(milliseconds: 600_000)),
+      (["--auto-compaction-retention=1500ms"], .periodic(milliseconds: 1500)),
+      (["--auto-compaction-retention=1us"], .periodic(milliseconds: 1)),
+      (["--auto-compaction-mode=revision", "--auto-compaction-retention=1000"], .revision(1000)),
+      (["--auto-compaction-mode=revision", "--auto-compaction-retention=1s"], .revision(1_000_000_000)),
+    ] as [([String], AutoCompactionPolicy?)])
+  func `automatic compaction counts hours, durations or revisions`(
+    _ arguments: [String], _ policy: AutoCompactionPolicy?
+  ) throws {
+    #expect(try #require(Outcome.configuration(arguments)).autoCompaction == policy)
+  }
+
+  @Test func `the gate of the health service during defragmentation`() {
+    let gate = "--feature-gates=StopGRPCServiceOnDefrag="
+    #expect(Outcome.configuration([gate + "true"])?.featureGates.stopServiceOnDefragment == true)
+    #expect(Outcome.configuration([gate + "false"])?.featureGates.stopServiceOnDefragment == false)
+    #expect(Outcome.configuration([])?.featureGates.stopServiceOnDefragment == false)
   }
 
   @Test func `every flag that is not built refuses through its variable too`() {

@@ -9,6 +9,7 @@ import Testing
 final class MVCCHarness {
   private let directory: URL
   private let options: StoreOptions
+  private let quotaBytes: Int64?
   private var open: Open?
   /// Entry `index` is at `index - 1`.
   private(set) var log: [RaftCommand.Operation] = []
@@ -19,8 +20,9 @@ final class MVCCHarness {
     let committer: Committer
   }
 
-  init(options: StoreOptions = .tiny) throws {
+  init(options: StoreOptions = .tiny, quotaBytes: Int64? = nil) throws {
     self.options = options
+    self.quotaBytes = quotaBytes
     directory = FileManager.default.temporaryDirectory.appendingPathComponent("cairn-mvcc-\(UUID())")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     try openStore()
@@ -37,7 +39,7 @@ final class MVCCHarness {
     let store = try Store.open(
       path: directory.appendingPathComponent("data").path, options: options,
       identity: StoreIdentity(clusterID: 7, memberID: 8))
-    let commands = CommandApplier(try store.makeApplier())
+    let commands = try CommandApplier(store.makeApplier(), quotaBytes: quotaBytes)
     open = Open(store: store, commands: commands, committer: try store.makeCommitter())
     recovery = store.recovery
   }
@@ -56,6 +58,9 @@ final class MVCCHarness {
     let result = try open?.commands.apply(index: UInt64(index), term: 1, command: command)
     return try #require(result)
   }
+
+  var alarms: AlarmSet { get throws { try current().commands.alarms } }
+  var store: Store { get throws { try current().store } }
 
   func publish() throws { try current().commands.applier.publish() }
   /// False when the generation before is still to be committed.

@@ -1,5 +1,10 @@
 /// etcd's feature gates at this API level, with the values that describe this server.
-enum FeatureGates {
+public struct FeatureGates: Sendable, Equatable {
+  /// The health service says NOT_SERVING while a defragmentation runs, so that clients go elsewhere.
+  public var stopServiceOnDefragment = false
+
+  public init() {}
+
   private static let defaults: [String: Bool] = [
     "AllAlpha": false, "AllBeta": false, "StopGRPCServiceOnDefrag": false, "InitialCorruptCheck": false,
     "CompactHashCheck": false, "TxnModeWriteWithSharedBuffer": true, "LeaseCheckpoint": false,
@@ -7,8 +12,8 @@ enum FeatureGates {
     "PriorityRequest": false,
   ]
 
-  /// Accepts gates set to their defaults and refuses the others by name.
-  static func check(_ text: String) throws(ConfigurationError) {
+  /// Takes the gates that are built, accepts the others when set to their defaults, and refuses the rest by name.
+  init(parsing text: String) throws(ConfigurationError) {
     for part in text.split(separator: ",") {
       let gate = String(part).trimmingBlanks()
       if gate.isEmpty { continue }
@@ -22,7 +27,11 @@ enum FeatureGates {
           "invalid value of \(name)=\(value), err: strconv.ParseBool: parsing "
             + "\(GoValueSyntax.quoted(value)): invalid syntax")
       }
-      guard let usual = defaults[name] else { throw .invalid("unrecognized feature gate: \(name)") }
+      guard let usual = Self.defaults[name] else { throw .invalid("unrecognized feature gate: \(name)") }
+      if name == "StopGRPCServiceOnDefrag" {
+        stopServiceOnDefragment = enabled
+        continue
+      }
       guard enabled == usual else {
         throw .notBuilt(flag: "--feature-gates=\(name)=\(value)", feature: "this setting of the gate")
       }

@@ -37,8 +37,7 @@ public enum FlagTable {
       "WAL files to retain. The log keeps what recovery and slow followers need."),
     .init(
       "quota-backend-bytes", .integer, "0", .member,
-      "Largest size of the store (0 means 2 GiB, negative means no limit). Reported by Status; not enforced yet."
-    ),
+      "Size of the store beyond which NOSPACE is raised (0 means 2 GiB, negative means no limit)."),
     .init(
       "backend-bbolt-freelist-type", .text, "map", .member, .withoutEffect, "Has no meaning for this store."),
     .init("backend-batch-interval", .duration, "0s", .member, "Longest time between background commits."),
@@ -99,21 +98,22 @@ public enum FlagTable {
       "discovery-srv", .text, "", .clustering, .notBuilt("discovery"), "DNS SRV domain to bootstrap from."),
     .init("discovery-srv-name", .text, "", .clustering, .notBuilt("discovery"), "Suffix of the SRV name."),
     .init(
-      "strict-reconfig-check", .boolean, "true", .clustering, .notBuilt("membership changes"),
+      "strict-reconfig-check", .boolean, "true", .clustering, .notBuilt("clusters of several members"),
       "Reject reconfigurations that would lose the quorum."),
     .init("pre-vote", .boolean, "true", .clustering, .withoutEffect, "Run an additional election phase."),
     .init(
-      "auto-compaction-retention", .text, "0", .clustering, .notBuilt("automatic compaction"),
-      "Automatic compaction: how much history to keep. 0 disables it."),
+      "auto-compaction-retention", .text, "0", .clustering,
+      "Automatic compaction: hours, a duration or revisions of history to keep. 0 disables it."),
     .init(
-      "auto-compaction-mode", .text, "periodic", .clustering, .notBuilt("automatic compaction"),
-      "'periodic' or 'revision'."),
+      "auto-compaction-mode", .text, "periodic", .clustering,
+      "'periodic' or 'revision': what the retention counts."),
     .init(
       "v2-deprecation",
       .choice(
         ["write-only", "write-only-skip-check", "write-only-drop-data", "gone"], quotesValueInError: true),
       "write-only", .clustering, .withoutEffect, "Deprecated and without effect."),
     .init(
-      "max-learners", .integer, "1", .clustering, .notBuilt("membership changes"), "Most learners at a time."),
+      "max-learners", .integer, "1", .clustering, .withoutEffect,
+      "Most learners at a time; this version adds no members."),
   ]
 }

@@ -1,3 +1,5 @@
+internal import Replica
+
 /// From flag values to a validated configuration.
 extension ServerConfiguration {
   /// Builds and validates; warnings of valid but questionable settings go to `notices`.
@@ -34,12 +36,16 @@ extension ServerConfiguration {
       quotaBackendBytes: values.integer("quota-backend-bytes"),
       backendBatchInterval: values.duration("backend-batch-interval"),
       watchProgressInterval: values.duration("watch-progress-notify-interval"),
+      autoCompaction: nil, featureGates: FeatureGates(),
       logLevel: level, logFormat: format, logOutputs: outputs)
     try Self.refuseUnbuilt(flags)
+    featureGates = try FeatureGates(parsing: flags.text("feature-gates"))
     if flags.text("discovery-fallback") == "proxy" {
       throw .invalid(#"v2 proxy is deprecated, and --discovery-fallback can't be configured as "proxy""#)
     }
     try validate()
+    autoCompaction = try AutoCompactionPolicy(
+      mode: flags.text("auto-compaction-mode"), retention: flags.text("auto-compaction-retention"))
     notices += warnings(flags)
     if dataDirectory.isEmpty {
       dataDirectory = "\(name).etcd"
@@ -84,7 +90,6 @@ extension ServerConfiguration {
       guard !definition.sameValue(text, definition.defaultText) else { continue }
       throw .notBuilt(flag: "--\(definition.name)", feature: feature)
     }
-    try FeatureGates.check(flags.text("feature-gates"))
   }
 
   private func warnings(_ flags: FlagValues) -> [LogRecord] {

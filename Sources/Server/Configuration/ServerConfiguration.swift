@@ -1,3 +1,5 @@
+public import Replica
+
 /// Everything a member needs to know to start, validated once; nothing below `main` reads arguments or the
 /// environment.
 ///
@@ -46,6 +48,10 @@ public struct ServerConfiguration: Sendable, Equatable {
 
   /// As given: zero or less means the default; `effectiveWatchProgressInterval` tells the meaning.
   public var watchProgressInterval: GoDuration
+  /// Nil: history is compacted only when a client asks for it.
+  public var autoCompaction: AutoCompactionPolicy?
+  /// Gates that differ from their defaults and are built.
+  public var featureGates: FeatureGates
 
   public var logLevel: LogLevel
   public var logFormat: LogFormat

@@ -76,6 +76,7 @@ final class CoreThread: @unchecked Sendable {
     gauge.leader.store(leadership.leader, ordering: .relaxed)
     gauge.lastIndex.store(node.lastIndex, ordering: .relaxed)
     gauge.appliedIndex.store(node.appliedIndex, ordering: .relaxed)
+    gauge.alarms.store(AlarmFlags(node.alarms, memberID: node.memberID).rawValue, ordering: .relaxed)
   }
 
   private func dispatch(_ outputs: inout NodeOutputs) {
@@ -88,7 +89,8 @@ final class CoreThread: @unchecked Sendable {
       case .prepareLog(let preparation):
         let inbox = self.inbox
         runBeside { inbox.push(.logPrepared(preparation.run())) }
-      case .leadershipChanged, .published, .messageRefused, .logPreparationFailed: self.notice(notice)
+      case .leadershipChanged, .published, .messageRefused, .logPreparationFailed, .autoCompaction:
+        self.notice(notice)
       }
     }
     fronts.deliver(events: outputs.events, answers: outputs.answers)

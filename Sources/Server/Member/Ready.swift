@@ -28,6 +28,7 @@ final class Ready: Sendable {
     case .logPreparationFailed(let error):
       logger.warn(
         "the next segment of the write-ahead log cannot be prepared", ["error": .text(error.description)])
+    case .autoCompaction(let event, let policy): logger.log(MaintenanceLog.record(event, policy))
     case .commitReady, .compactionFinished, .prepareLog: break
     }
   }

@@ -112,7 +112,8 @@ final class RunningMember {
     return NodeOptions(
       replica: replica,
       commitIntervalNanoseconds: UInt64(clamping: configuration.effectiveBatchInterval.nanoseconds),
-      catchUpEntries: configuration.snapshotCatchUpEntries)
+      catchUpEntries: configuration.snapshotCatchUpEntries, quotaBytes: configuration.effectiveQuotaBytes,
+      autoCompaction: configuration.autoCompaction)
   }
 
   private static func logRecovery(_ recovery: NodeRecovery, _ logger: Logger) {
@@ -152,7 +153,7 @@ final class RunningMember {
       limits: RequestLimits(
         maxTransactionOperations: Int(clamping: configuration.maxTransactionOperations),
         maxRequestBytes: Int(clamping: configuration.maxRequestBytes)),
-      quotaBytes: configuration.effectiveQuotaBytes ?? 0, gauge: gauge,
+      quotaBytes: configuration.effectiveQuotaBytes, gauge: gauge,
       temporaryDirectory: directory.snapshotPath,
       submit: { inbox.push(&$0) },
       runLong: runOnPool,

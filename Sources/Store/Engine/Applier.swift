@@ -18,6 +18,8 @@ public final class Applier: @unchecked Sendable {
   private var isStale = true
   /// Worst-case pages of both generations that room was made for.
   private var coveredPages = 0
+  /// Bytes of the filling generation that `Store.allocatedBytes` knows of.
+  private var countedBytes = 0
   /// The main revision of the entry under way, 0 while it has changed no key, and its last sub.
   private var openMain: Int64 = 0
   private var lastSub: Int64 = -1
@@ -40,6 +42,12 @@ public final class Applier: @unchecked Sendable {
   /// Those of them that lie in the spill file: the part of a huge entry that must not become anonymous
   /// memory.
   public var spilledBytes: Int { filling.spillBytes }
+  /// See `Store.hasRoom`.
+  public func hasRoom(for cost: Int64, quotaBytes: Int64?) -> Bool {
+    store.hasRoom(for: cost, quotaBytes: quotaBytes)
+  }
+  /// See `Store.isShortOfSpace`.
+  public var isShortOfSpace: Bool { store.isShortOfSpace }
   /// True while a frozen generation waits for its commit: `freeze` would be refused.
   public var isCommitting: Bool {
     get throws(StoreError) { try store.current().committing != nil }
@@ -160,6 +168,8 @@ public final class Applier: @unchecked Sendable {
   /// outcome.
   public func publish() {
     precondition(openMain == 0, "published inside an entry")
+    store.allocated.generationGrew(by: filling.usedBytes - countedBytes)
+    countedBytes = filling.usedBytes
     filling.publish()
     // An idle applier must not keep LMDB from reusing pages.
     reader.rest()
@@ -181,6 +191,7 @@ public final class Applier: @unchecked Sendable {
     guard store.freeze(next: next) else { return false }
     filling = next
     coveredPages = 0
+    countedBytes = 0
     return true
   }
 

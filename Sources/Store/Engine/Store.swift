@@ -44,6 +44,7 @@ public final class Store: Sendable {
   let tables: TableHandles
   let pool: BlockPool
   let space: Space
+  let allocated = AllocatedSize()
   private let state: Mutex<State>
 
   private struct State {
@@ -64,6 +65,7 @@ public final class Store: Sendable {
     self.recovery = recovery
     tables = TableHandles(environment)
     space = Space(environment: environment, options: options)
+    allocated.databaseIs(Int64(environment.usedPages) * Int64(environment.pageBytes))
     state = Mutex(State(published: published))
   }
 
@@ -171,6 +173,10 @@ public final class Store: Sendable {
         transactionID: transactionID, committedGeneration: generation)
       return published
     }
+    if let committed = old.committing, committed.number <= generation {
+      allocated.generationCommitted(committed.usedBytes)
+    }
+    allocated.databaseIs(Int64(environment.usedPages) * Int64(environment.pageBytes))
     withExtendedLifetime(old) {}
   }
 

@@ -35,6 +35,16 @@ extension ReadView {
     return records
   }
 
+  /// The downgrade that is announced; not enabled when there is none.
+  public func downgradeInfo() throws(StoreError) -> DowngradeInfo {
+    guard let stored = try value(table: .meta, key: downgradeKey) else { return DowngradeInfo() }
+    do throws(ProtoError) {
+      return try DowngradeInfo(decoding: stored)
+    } catch {
+      throw .corrupt(file: "", table: .meta, key: downgradeKey, reason: "not a downgrade: \(error)")
+    }
+  }
+
   /// Nil until the first leader has set it.
   public func clusterVersion() throws(StoreError) -> String? {
     try value(table: .meta, key: clusterVersionKey).map { String(decoding: $0, as: UTF8.self) }
@@ -53,6 +63,16 @@ extension Applier {
     return try MemberRecord(stored: stored, key: key)
   }
 
+  /// All members by ascending id.
+  public func members() throws(StoreError) -> [MemberRecord] {
+    var records: [MemberRecord] = []
+    try tableRows(.member, from: [], to: .unbounded) { (key, value) throws(StoreError) -> ScanStep in
+      records.append(try MemberRecord(stored: [UInt8](value), key: [UInt8](key)))
+      return .next
+    }
+    return records
+  }
+
   public func removeMember(_ id: UInt64) throws(StoreError) {
     if try member(id) != nil { try deleteRow(table: .member, key: memberKey(id)) }
   }
@@ -66,12 +86,21 @@ extension Applier {
     try putMember(record)
   }
 
+  func setDowngrade(_ info: DowngradeInfo) throws(StoreError) {
+    if info.enabled {
+      try putRow(table: .meta, key: downgradeKey, value: info.encoded())
+    } else {
+      try deleteRow(table: .meta, key: downgradeKey)
+    }
+  }
+
   func setClusterVersion(_ version: String) throws(StoreError) {
     try putRow(table: .meta, key: clusterVersionKey, value: Array(version.utf8))
   }
 }
 
 private let clusterVersionKey = Array("clusterVersion".utf8)
+private let downgradeKey = Array("downgrade".utf8)
 
 private func memberKey(_ id: UInt64) -> [UInt8] {
   var key: [UInt8] = []

@@ -26,13 +26,20 @@ public struct ApplyResult: Hashable, Sendable {
 /// result. Only operating errors are thrown; after one the process has to stop and replay.
 public struct CommandApplier {
   public let applier: Applier
+  /// The alarms raised by now.
+  public internal(set) var alarms: AlarmSet
+  /// `--quota-backend-bytes`; nil for no limit. A command that passes it is executed all the same, because what is
+  /// executed must not follow from this member's settings; only its client is told that space is exceeded.
+  let quotaBytes: Int64?
   /// The revision before the current command.
   var begin: Int64
   /// Changes made by the current command: the next one's sub revision.
   var changes: Int64 = 0
 
-  public init(_ applier: Applier) {
+  public init(_ applier: Applier, quotaBytes: Int64? = nil) throws(StoreError) {
     self.applier = applier
+    self.quotaBytes = quotaBytes
+    alarms = try applier.alarms()
     begin = applier.revision
   }
 
@@ -42,7 +49,14 @@ public struct CommandApplier {
   ) throws(StoreError) -> ApplyResult {
     begin = applier.revision
     changes = 0
-    let result = try execute(command.operation)
+    var result: ApplyResult
+    if !alarms.isEmpty, let refusal = alarms.refusal(of: command.operation) {
+      result = failure(refusal)
+    } else {
+      let hadRoom = applier.hasRoom(for: command.operation.quotaCost, quotaBytes: quotaBytes)
+      result = try execute(command.operation)
+      if !hadRoom, case .success = result.outcome { result = failure(.noSpace) }
+    }
     try applier.finishEntry(index: index, term: term)
     return result
   }
@@ -65,13 +79,17 @@ public struct CommandApplier {
     case .leaseGrant(let grant): return try grantLease(grant)
     case .leaseRevoke(let id): return try revokeLease(id)
     case .leaseCheckpoint(let checkpoints): return try checkpointLeases(checkpoints)
+    case .alarm(let request): return try alarm(request)
     case .clusterVersionSet(let version):
       try applier.setClusterVersion(version)
+      return success()
+    case .downgradeInfoSet(let info):
+      try applier.setDowngrade(info)
       return success()
     case .clusterMemberAttributesSet(let attributes):
       try applier.setAttributes(attributes)
       return success()
-    case .none, .alarm, .downgradeInfoSet, .unsupported:
+    case .none, .unsupported:
       return failure(.unknownMethod)
     }
   }
