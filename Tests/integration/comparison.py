@@ -1,6 +1,7 @@
 """Says whether two outcomes of one operation are the same, as far as etcd promises them to be.
 
-Left out: cluster and member ids and the raft term. Order among equal sort keys is unspecified (etcd's sort is
+Left out: cluster and member ids, the raft term, the order of a lease's keys and of leases, and how much of a TTL is
+left to within a minute (the tests of expiry measure it). Order among equal sort keys is unspecified (etcd's sort is
 not stable), so equals are put into key order first; where a limit cut through a group of equals, any of them
 may have been kept.
 """
@@ -37,6 +38,7 @@ def _drop_lease_of_keys_only(operation: Operation, reference: Outcome, _subject:
     return adjusted
 
 
+TTL_SECONDS_SPENT_MAX = 60
 UNMARSHAL_PREFIX = "grpc: error unmarshalling request: "
 
 
@@ -106,6 +108,12 @@ def canonical(request: Message, response: Message, values: dict[bytes, bytes] | 
         response.header.ClearField("cluster_id")
         response.header.ClearField("member_id")
         response.header.ClearField("raft_term")
+    if response.DESCRIPTOR.name == "LeaseTimeToLiveResponse":
+        if 0 <= response.grantedTTL - response.TTL <= TTL_SECONDS_SPENT_MAX:
+            response.TTL = response.grantedTTL
+        response.keys.sort()
+    elif response.DESCRIPTOR.name == "LeaseLeasesResponse":
+        response.leases.sort(key=lambda lease: lease.ID)
     for each_request, each_response in ranges_in(request, response):
         if each_request.sort_target == SORT_KEY:
             continue

@@ -152,7 +152,7 @@ class Server:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def log_tail(self, lines: int = 30) -> str:
-        return "\n".join(self.log().splitlines()[-lines:])
+        return "\n".join(line[:400] for line in self.log().splitlines()[-lines:])
 
     def resident_bytes(self) -> int:
         return process_status_bytes(self.pid, "VmRSS")

@@ -37,6 +37,7 @@ class Model:
         self.compact_revision = -1
         self.rows: list[Row] = []
         self.by_key: dict[bytes, list[Row]] = {}
+        self.leases: dict[int, int] = {}  # id -> granted TTL
         self._next_sub = 0
 
     # Requests that succeeded, in the order in which they were executed.
@@ -56,6 +57,10 @@ class Model:
             self._put(request)
         elif kind == "DeleteRangeRequest":
             self._delete_range(request.key, request.range_end)
+        elif kind == "LeaseGrantRequest":
+            self.leases[response.ID] = response.TTL
+        elif kind == "LeaseRevokeRequest":
+            self._revoke(request.ID)
         elif kind == "TxnRequest":
             operations = request.success if response.succeeded else request.failure
             for operation, result in zip(operations, response.responses, strict=True):
@@ -76,6 +81,11 @@ class Model:
             if in_range(each, key, range_end) and self.latest(each):
                 self._append(each, is_tombstone=True)
 
+    def _revoke(self, lease: int) -> None:
+        for key in self.keys_of_lease(lease):
+            self._append(key, is_tombstone=True)
+        del self.leases[lease]
+
     def _append(self, key: bytes, **fields) -> None:
         row = Row(self.revision + 1, self._next_sub, bytes(key), **fields)
         self._next_sub += 1
@@ -94,6 +104,9 @@ class Model:
     def live(self, at: int | None = None) -> list[Row]:
         rows = (self.latest(key, at) for key in sorted(self.by_key))
         return [row for row in rows if row is not None]
+
+    def keys_of_lease(self, lease: int) -> list[bytes]:
+        return [row.key for row in self.live() if row.lease == lease]
 
     def compact(self, revision: int) -> None:
         """Rows go at once: what readers may see does not depend on when a server removes them."""
