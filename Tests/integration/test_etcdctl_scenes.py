@@ -1,0 +1,77 @@
+"""etcdctl's watch, lease, lock, elect, make-mirror, alarm and defrag say the same about Cairn as about etcd 3.5.1."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pathlib
+import re
+import subprocess
+
+import harness
+import pytest
+from etcdctl_scenes import EXTRA_ARGUMENTS, SCENES, Stage
+from test_etcdctl import normalised
+
+
+def play(scene, server: harness.Server, other: harness.Server, binary: pathlib.Path, folder: pathlib.Path) -> list:
+    with server, other:
+        server.start()
+        if scene.__name__ == "mirrors":
+            other.start()
+        stage = Stage(server, other, binary, folder, lambda text: normalised(text, folder))
+        try:
+            scene(stage)
+        finally:
+            stage.close()
+        return stage.record
+
+
+def differences(scene, binary: pathlib.Path, folder: pathlib.Path) -> list[str]:
+    folder.mkdir()
+    ports = harness.free_ports(4)
+    options = dict(extra_arguments=EXTRA_ARGUMENTS.get(scene))
+    expected, got = (play(scene, make(ports=tuple(ports[:2]), **options), make(ports=tuple(ports[2:])), binary, folder)
+                     for make in (harness.etcd, harness.cairn))
+    assert any(stdout for _, stdout, _, _ in expected)
+    return [f"{binary}: {one[0]}\n    etcd:  {one[1:]}\n    cairn: {other[1:]}"
+            for one, other in zip(expected, got, strict=True) if one != other]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_scene(scene, tmp_path: pathlib.Path):
+    """With both versions of etcdctl at the same time: the scenes wait more than they work."""
+    binaries = harness.etcdctl_binaries()
+    assert set(binaries) == {"3.4.23", "3.5.1"}, "etcdctl 3.4.23 is not installed (apt-get install etcd-client)"
+    with concurrent.futures.ThreadPoolExecutor(len(binaries)) as pool:
+        playing = [pool.submit(differences, scene, binary, tmp_path / version) for version, binary in binaries.items()]
+        found = [each for future in playing for each in future.result()]
+    if found:
+        pytest.fail(f"{len(found)} steps differ:\n" + "\n".join(found), pytrace=False)
+
+
+# check perf measures for a minute, so it is in the long form only.
+PERFORMANCE_REPLACEMENTS = [
+    (r"Throughput (is|too low:) \d+ writes/s", "Throughput"), (r"(Slowest request took) (too long: )?[\d.]+s", r"\1"),
+    (r"Stddev (is|too high:) [\d.]+s", "Stddev"), (r"[\r\s]*\d+ / \d+ [^\n]*", ""), (r"(PASS|FAIL)(: )?", ""),
+]
+
+
+@pytest.mark.parametrize("version", ["3.4.23", "3.5.1"])
+def test_check_perf(version: str, is_long: bool):
+    """Both at once. What it measures may differ, what it says not; on Cairn it must pass."""
+    if not is_long:
+        pytest.skip("takes a minute; --long runs it")
+    binary = harness.etcdctl_binaries()[version]
+    with harness.etcd() as reference, harness.cairn() as subject:
+        running = [subprocess.Popen([str(binary), "check", "perf", "--load=s", "--endpoints", each.start().endpoint],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                    env={"ETCDCTL_API": "3"}) for each in (reference, subject)]
+        outputs = [process.communicate(timeout=150)[0] for process in running]
+    said = []
+    for text in outputs:
+        for pattern, replacement in PERFORMANCE_REPLACEMENTS:
+            text = re.sub(pattern, replacement, text)
+        said.append(text.split())
+    assert said[0] == said[1]
+    assert running[1].returncode == 0 and outputs[1].strip().endswith("PASS"), outputs[1]
+    print(outputs[1])
