@@ -21,4 +21,5 @@ def test_etcd3(subject):
                           timeout=60, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split() == ["put", "get", "get_prefix", "delete", "transaction", "compact", "status",
-                                   "snapshot", "members"]
+                                   "snapshot", "members", "watch", "watch_callback", "watch_compacted", "lease",
+                                   "lease_expires", "lock", "alarms", "defragment"]
