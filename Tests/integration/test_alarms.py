@@ -45,10 +45,12 @@ NEVER = message("Compare", key=b"k", target=1, result=1, create_revision=1 << 40
 
 # What is tried under an alarm. Nothing here changes the store where it is refused.
 TRIED: dict[str, tuple[str, Message]] = {
-    "put": ("KV/Put", put()), "put without a key": ("KV/Put", put(b"")), "a put that is no change": ("KV/Put", put(b"seed", b"s")),
+    "put": ("KV/Put", put()), "put without a key": ("KV/Put", put(b"")),
+    "a put that is no change": ("KV/Put", put(b"seed", b"s")),
     "put to no lease": ("KV/Put", put(lease=99)), "range": ("KV/Range", READ),
     "serializable range": ("KV/Range", message("RangeRequest", key=b"k", serializable=True)),
-    "delete": ("KV/DeleteRange", DELETE), "delete of something": ("KV/DeleteRange", message("DeleteRangeRequest", key=b"seed")),
+    "delete": ("KV/DeleteRange", DELETE),
+    "delete of something": ("KV/DeleteRange", message("DeleteRangeRequest", key=b"seed")),
     "transaction that reads": ("KV/Txn", txn([READ])), "empty transaction": ("KV/Txn", txn()),
     "transaction that deletes": ("KV/Txn", txn([DELETE])), "transaction that puts": ("KV/Txn", txn([put()])),
     "transaction that could put": ("KV/Txn", txn([READ], [put()])),
@@ -202,10 +204,11 @@ def test_the_quota():
 def test_an_alarm_that_somebody_raised(alarm: int):
     def script(played: Script) -> None:
         played.prepare()
-        for number, (action, member, kind) in enumerate((
-                (GET, 0, NONE), (DEACTIVATE, played.member, alarm), (ACTIVATE, 0, NONE), (ACTIVATE, played.member, NONE),
-                (ACTIVATE, played.member, alarm), (ACTIVATE, played.member, alarm), (GET, 0, NONE), (GET, 0, NOSPACE),
-                (GET, 0, CORRUPT), (GET, 77, NONE), (GET, played.member, 3 - alarm))):
+        for action, member, kind in (
+                (GET, 0, NONE), (DEACTIVATE, played.member, alarm), (ACTIVATE, 0, NONE),
+                (ACTIVATE, played.member, NONE), (ACTIVATE, played.member, alarm), (ACTIVATE, played.member, alarm),
+                (GET, 0, NONE), (GET, 0, NOSPACE), (GET, 0, CORRUPT), (GET, 77, NONE),
+                (GET, played.member, 3 - alarm)):
             played.alarm(action, member, kind)
         played.status()
         played.try_everything("raised")

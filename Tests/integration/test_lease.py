@@ -40,7 +40,7 @@ def test_leases_are_listed_by_expiry(reference, subject):
 
 
 def test_many_short_leases(reference, subject, seed):
-    """None goes before its time, all go soon after, keys go with theirs; renewed ones stay as long as they are renewed."""
+    """None goes before its time, all go soon after, keys go with theirs; renewed ones stay while they are renewed."""
     for server in (reference, subject):
         source, client = random.Random(seed), server.client()
         granted: dict[int, tuple[float, int]] = {}

@@ -98,7 +98,8 @@ class SequenceCheck:
             self.compacted_at = response.compact_revision or self.compacted_at
             assert not (response.canceled and not response.compact_revision), response.cancel_reason
             for event in response.events:
-                expected = (self.next_revision, b"s/%02d" % self.next_index, value_of(self.next_revision, self.next_index))
+                value = value_of(self.next_revision, self.next_index)
+                expected = (self.next_revision, b"s/%02d" % self.next_index, value)
                 assert (event.kv.mod_revision, event.kv.key, event.kv.value) == expected, \
                     f"expected {expected[:2]}, got {(event.kv.mod_revision, event.kv.key)}"
                 self.next_index += 1

@@ -51,7 +51,8 @@ class Session:
 
     def grant(self) -> None:
         self.next_lease += self.random.randint(1, 9)
-        lease = self.random.choice([self.next_lease] * 6 + [-self.next_lease, (1 << 62) + self.next_lease, self.lease()])
+        unusual = [-self.next_lease, (1 << 62) + self.next_lease, self.lease()]
+        lease = self.random.choice([self.next_lease] * 6 + unusual)
         ttl = self.random.choice([1000, 5000, 100_000, 9_000_000_000, 9_000_000_001, 1 << 62])
         if lease != 0:  # 0 lets each server draw an id of its own
             self.lockstep.run(operation("Lease/LeaseGrant", message("LeaseGrantRequest", ID=lease, TTL=ttl)))
@@ -119,7 +120,8 @@ class Session:
         elif choice < 0.9:
             start = model.revision + self.random.randint(1, 30)
         else:
-            start = self.random.choice([1, model.compact_revision - 1, model.compact_revision, model.compact_revision + 1])
+            compacted = model.compact_revision
+            start = self.random.choice([1, compacted - 1, compacted, compacted + 1])
         start = max(start, 1)
         if start == model.compact_revision and any(row.is_tombstone for row in model.rows if row.main == start):
             return start + 1  # etcd 3.5.1 loses this delete (issue 18089); test_watch.py asks Cairn for it

@@ -136,7 +136,8 @@ BAD = {
     "a fragment nobody asked for": ("atomic", split(5, fragment=True)),
     "the first event left out": ("resumable", lambda all_: [all_[0], *all_[2:]]),
     "progress before its event": ("bookmarkable", lambda all_: [*all_[:3], response(4, []), *all_[3:]]),
-    "the stream's progress before its event": ("bookmarkable", lambda all_: [*all_[:3], response(6, [], -1), *all_[3:]]),
+    "the stream's progress before its event": ("bookmarkable", lambda all_: [
+        *all_[:3], response(6, [], -1), *all_[3:]]),
     "a wrong value": ("content", change(1, lambda one: setattr(one.events[0].kv, "value", b"9"))),
     "a wrong version": ("content", change(2, lambda one: setattr(one.events[0].kv, "version", 1))),
     "a wrong create revision": ("content", change(2, lambda one: setattr(one.events[0].kv, "create_revision", 3))),

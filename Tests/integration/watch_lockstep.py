@@ -270,7 +270,8 @@ class WatchLockstep(Lockstep):
         for watch_id in pair.watches:
             one, other = reference.events.get(watch_id, []), subject.events.get(watch_id, [])
             if watch_id in pair.alive and one != other:
-                at = next((i for i, both in enumerate(zip(one, other)) if both[0] != both[1]), min(len(one), len(other)))
+                at = next((i for i, (left, right) in enumerate(zip(one, other)) if left != right),
+                          min(len(one), len(other)))
                 raise DifferenceError(f"event {at} of watcher {watch_id}: expected {one[at:at + 1]}, "
                                       f"got {other[at:at + 1]}")
             self.statistics.succeeded["events"] = max(self.statistics.succeeded["events"], len(other))

@@ -82,7 +82,8 @@ class Writer(threading.Thread):
     def _request(changes: list[tuple[bytes, bytes | None]]) -> Message:
         return message("TxnRequest", success=[
             message("RequestOp", request_put=message("PutRequest", key=key, value=value)) if value is not None else
-            message("RequestOp", request_delete_range=message("DeleteRangeRequest", key=key)) for key, value in changes])
+            message("RequestOp", request_delete_range=message("DeleteRangeRequest", key=key))
+            for key, value in changes])
 
     def _resolved(self, changes: list[tuple[bytes, bytes | None]]) -> int | None:
         """The revision of a request that got no answer, None when it did not happen: the restarted server knows."""
