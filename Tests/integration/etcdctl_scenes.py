@@ -465,7 +465,7 @@ def a_full_store(stage: Stage) -> None:
                  "endpoint health -w json", "endpoint status", "get f", "lease grant 10", "txn -i"):
         stage.run(line, '\nput f 1\n\n\n' if line == "txn -i" else "")
     stage.run("alarm disarm")
-    stage.run("put f 1")  # the alarm comes back
+    stage.run("put fill/large", "x" * (256 << 10))  # there is still no room for it: the alarm comes back
     stage.run("alarm list")
     client = stage.server.client()
     revision = client.must("KV/DeleteRange", key=b"fill/", range_end=b"fill0").header.revision

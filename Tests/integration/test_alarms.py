@@ -21,6 +21,8 @@ QUOTA_BYTES = 48 << 20
 VALUE_BYTES = 256 << 10
 NONE, NOSPACE, CORRUPT = range(3)
 GET, ACTIVATE, DEACTIVATE = range(3)
+# etcd 3.5.1 does not see a put in a nested transaction, later versions do.
+NOT_COMPARED = ": nested put"
 FULL_TEXT = "etcdserver: mvcc: database space exceeded"
 CORRUPT_TEXT = "etcdserver: corrupt cluster"
 
@@ -55,7 +57,7 @@ TRIED: dict[str, tuple[str, Message]] = {
     "transaction that deletes": ("KV/Txn", txn([DELETE])), "transaction that puts": ("KV/Txn", txn([put()])),
     "transaction that could put": ("KV/Txn", txn([READ], [put()])),
     "transaction that would put": ("KV/Txn", txn([put()], [READ], [NEVER])),
-    "nested put": ("KV/Txn", txn([txn([txn([put()])])])), "nested read": ("KV/Txn", txn([txn([txn([READ])])])),
+    "nested put": ("KV/Txn", txn([txn([txn([put(b"nested")])])])), "nested read": ("KV/Txn", txn([txn([txn([READ])])])),
     "compaction": ("KV/Compact", message("CompactionRequest", revision=1)),
     "lease grant": ("Lease/LeaseGrant", message("LeaseGrantRequest", ID=55, TTL=100)),
     "grant of a known lease": ("Lease/LeaseGrant", message("LeaseGrantRequest", ID=5, TTL=100)),
@@ -98,8 +100,8 @@ class Script:
                   message("AlarmRequest", action=action, memberID=member, alarm=alarm))
 
     def status(self) -> None:
-        errors = sorted(self.client.must("Maintenance/Status").errors)
-        self.record.append(("errors", str(errors).replace(str(self.member), "MEMBER")))
+        errors = self.client.must("Maintenance/Status").errors
+        self.record.append(("errors", str(sorted(each.replace(str(self.member), "MEMBER") for each in errors))))
         try:
             with urllib.request.urlopen(f"http://{self.server.endpoint}/health", timeout=5) as answer:
                 health = f"{answer.status} {answer.read().decode()}"
@@ -142,7 +144,8 @@ def compare(script, **options) -> list[tuple[str, str]]:
             records.append(played.record)
     expected, got = records
     differences = [f"{one[0]}\n    etcd:  {one[1]}\n    cairn: {other[1]}"
-                   for one, other in zip(expected, got, strict=True) if one != other]
+                   for one, other in zip(expected, got, strict=True)
+                   if one != other and not one[0].endswith(NOT_COMPARED)]
     if differences:
         pytest.fail(f"{len(differences)} of {len(expected)} answers differ:\n" + "\n".join(differences), pytrace=False)
     return got
@@ -178,7 +181,8 @@ def test_the_quota():
         played.alarm(GET, 0, NONE)
         played.alarm(GET, 0, CORRUPT)
         played.alarm(DEACTIVATE, played.member, NOSPACE)
-        played.call("put without the alarm", "KV/Put", put())  # still full: the alarm is raised again
+        # Still full: the alarm is raised again.
+        played.call("put without the alarm", "KV/Put", put(b"large", b"x" * VALUE_BYTES))
         played.alarm(GET, 0, NOSPACE)
         empty(played)
         played.call("put after compaction", "KV/Put", put())
@@ -195,7 +199,8 @@ def test_the_quota():
 
     record = compare(script, extra_arguments=["--quota-backend-bytes", str(QUOTA_BYTES)])
     assert said(record, "full") == f"status 8 '{FULL_TEXT}'"
-    assert said(record, "full: put") == said(record, "full: nested put") == f"8 {FULL_TEXT}"
+    assert said(record, "full: put") == f"8 {FULL_TEXT}"
+    assert harness.subject_is_etcd() or said(record, "full: nested put") == f"8 {FULL_TEXT}"
     assert said(record, "full: lease grant") == f"8 {FULL_TEXT}"
     assert not said(record, "put after disarming").startswith("8")
 
@@ -229,6 +234,7 @@ def test_an_alarm_that_somebody_raised(alarm: int):
     record = compare(script)
     expected = f"8 {FULL_TEXT}" if alarm == NOSPACE else f"15 {CORRUPT_TEXT}"
     assert said(record, "raised: put") == said(record, "put after a restart") == expected
+    assert harness.subject_is_etcd() or said(record, "raised: nested put") == expected
     assert not said(record, "put after disarming").startswith(expected[:2])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import harness
 import watch_client
+import watch_lockstep
 from api import Client, message
 from lockstep import DifferenceError
 from operations import Generator, Operation, operation
@@ -191,3 +192,59 @@ def restart(lockstep: WatchLockstep, reference, subject, session: Session) -> No
         lockstep.run(operation("Lease/LeaseTimeToLive", message("LeaseTimeToLiveRequest", ID=lease, keys=True)))
     session.leases()
     lockstep.compare_everything()
+
+
+# The test's own test: a faulty member must be caught, whatever the fault.
+
+def drop_event(response) -> None:
+    if response.events and response.events[0].kv.mod_revision % 7 == 0:
+        del response.events[0]
+
+
+def drop_prev_kv(response) -> None:
+    for event in response.events:
+        event.ClearField("prev_kv")
+
+
+def wrong_lease(response) -> None:
+    for event in response.events:
+        if event.kv.lease:
+            event.kv.lease += 1
+
+
+def repeat_events(response) -> None:
+    if len(response.events) == 1 and response.events[0].kv.mod_revision % 7 == 0:
+        response.events.append(response.events[0])
+
+
+def created_too_early(response) -> None:
+    if response.created:
+        response.header.revision -= 1
+
+
+def without_reason(response) -> None:
+    if response.canceled:
+        response.cancel_reason = ""
+
+
+FAULTS = [drop_event, drop_prev_kv, wrong_lease, repeat_events, created_too_early, without_reason]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_faults_are_found(reference, fault, monkeypatch):
+    """Real etcd on both sides, one of which is heard through a faulty line."""
+    monkeypatch.setattr(watch_lockstep, "SETTLE_SECONDS_MAX", 1)
+    with harness.etcd() as other, watch_client.reading() as reader:
+        other.start()
+        lockstep = WatchLockstep(reference.client(), other.client(), (reference.client_port, other.client_port),
+                                 reader, subject_is_etcd=True)
+        spoilt_connection = lockstep.connections[1]
+
+        def parse_spoilt(stream, data: bytes):
+            response = watch_client.parse(data)
+            if stream.connection is spoilt_connection:
+                fault(response)
+            return response
+        monkeypatch.setattr(watch_lockstep, "parse_response", parse_spoilt)
+        with pytest.raises(DifferenceError):
+            run_session(lockstep, Session(lockstep, seed=3), steps=800, expiries=0)

@@ -20,6 +20,10 @@ EXPIRY_SECONDS_MAX = 10
 PAST_WATCH_SECONDS = 0.5
 
 
+def parse_response(_stream: Stream, data: bytes) -> Message:
+    return watch_client.parse(data)
+
+
 class Received:
     """A stream's responses, parsed as they come, and what the checker has seen of them."""
 
@@ -32,7 +36,7 @@ class Received:
 
     def update(self) -> "Received":
         for now, data in self.stream.received[len(self.responses):]:
-            response = watch_client.parse(data)
+            response = parse_response(self.stream, data)
             self.responses.append((now, response))
             self.events.setdefault(response.watch_id, []).extend(response.events)
             if response.created or response.canceled:
