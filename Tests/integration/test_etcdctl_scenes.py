@@ -50,10 +50,7 @@ def test_scene(scene, tmp_path: pathlib.Path):
 
 
 # check perf measures for a minute, so it is in the long form only.
-PERFORMANCE_REPLACEMENTS = [
-    (r"Throughput (is|too low:) \d+ writes/s", "Throughput"), (r"(Slowest request took) (too long: )?[\d.]+s", r"\1"),
-    (r"Stddev (is|too high:) [\d.]+s", "Stddev"), (r"[\r\s]*\d+ / \d+ [^\n]*", ""), (r"(PASS|FAIL)(: )?", ""),
-]
+PERFORMANCE_WORDS = r"Throughput|writes/s|Slowest request took|Stddev"
 
 
 @pytest.mark.parametrize("version", ["3.4.23", "3.5.1"])
@@ -67,11 +64,7 @@ def test_check_perf(version: str, is_long: bool):
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                     env={"ETCDCTL_API": "3"}) for each in (reference, subject)]
         outputs = [process.communicate(timeout=150)[0] for process in running]
-    said = []
-    for text in outputs:
-        for pattern, replacement in PERFORMANCE_REPLACEMENTS:
-            text = re.sub(pattern, replacement, text)
-        said.append(text.split())
-    assert said[0] == said[1]
+    said = [re.findall(PERFORMANCE_WORDS, text) for text in outputs]
+    assert said[0] == said[1] and len(said[0]) == 4
     assert running[1].returncode == 0 and outputs[1].strip().endswith("PASS"), outputs[1]
-    print(outputs[1])
+    print(outputs[1][-200:])
