@@ -185,7 +185,7 @@ struct LeaseTests {
     let directory = try EngineDirectory()
     let identity = StoreIdentity.test
     let store = try Store.open(path: directory.path + "/from", options: .tiny, identity: identity)
-    var commands = CommandApplier(try store.makeApplier())
+    var commands = try CommandApplier(store.makeApplier())
     let committer = try store.makeCommitter()
     let long = [UInt8](repeating: 0x6c, count: 700)
     let operations: [RaftCommand.Operation] = [
@@ -208,7 +208,7 @@ struct LeaseTests {
       try importer.finish()
     }
     let copy = try Store.open(path: target, options: .tiny, identity: identity)
-    var copied = CommandApplier(try copy.makeApplier())
+    var copied = try CommandApplier(copy.makeApplier())
     let view = try copy.view()
     #expect(try view.leases() == [LeaseRecord(id: 7, ttlSeconds: 60)])
     #expect(try view.keys(ofLease: 7) == [[0x61], [0x62], long])
