@@ -233,10 +233,10 @@ def test_a_negative_revision_is_refused_20711(subject, connection, start: int):
 def test_progress_waits_for_history_and_for_the_future_15220(subject, connection):
     """A notice asked for while a watcher still reads history comes after its events; with one in the future, never."""
     client, stream = subject.client(), connection.open()
-    for number in range(2_000):
-        client.start("/etcdserverpb.KV/Put", message("PutRequest", key=b"h/%d" % number, value=b"v" * 500)
-                     .SerializeToString())
-    watch_client.wait_until(lambda: client.revision() == 2_001)
+    puts = [client.start("/etcdserverpb.KV/Put", message("PutRequest", key=b"h/%d" % number, value=b"v" * 500)
+                         .SerializeToString()) for number in range(2_000)]
+    for put in puts:
+        put.result()
     stream.send(watch_client.create(b"h/", b"h0", start_revision=2))
     for _ in range(50):
         stream.send(watch_client.progress())
