@@ -13,6 +13,9 @@ public import Primitives
 ///   key        inside keyValue
 /// ```
 public final class EventBatch: Sendable {
+  /// The number of the field `events` in a WatchResponse.
+  public static let field = 11
+
   public struct Item: Sendable {
     public let mainRevision: Int64
     public let subRevision: Int32
@@ -64,8 +67,8 @@ public final class EventBatch: Sendable {
     let delete = item.kind == .delete ? ProtoSize.int32(1, item.kind.rawValue) : 0
     let plainSize = delete + ProtoSize.message(2, size: keyValue.count)
     let size = plainSize + ProtoSize.message(3, size: previous.count)
-    var writer = ProtoWriter(reserving: ProtoSize.message(WatchResponse.eventsField, size: size))
-    writer.message(WatchResponse.eventsField, size: size)
+    var writer = ProtoWriter(reserving: ProtoSize.message(EventBatch.field, size: size))
+    writer.message(EventBatch.field, size: size)
     unsafe bytes.withUnsafeBytes { all in
       unsafe writer.raw(
         UnsafeRawBufferPointer(rebasing: all[(keyValue.upperBound - plainSize)..<keyValue.upperBound]))
@@ -159,13 +162,13 @@ public struct EventBatchBuilder: Sendable {
   private mutating func begin(size: Int) -> Int? {
     guard isComplete else { return nil }
     let start = writer.count
-    guard start + ProtoSize.message(WatchResponse.eventsField, size: size) <= bytesMax else {
+    guard start + ProtoSize.message(EventBatch.field, size: size) <= bytesMax else {
       isComplete = false
       items = []
       writer = ProtoWriter()
       return nil
     }
-    writer.message(WatchResponse.eventsField, size: size)
+    writer.message(EventBatch.field, size: size)
     return start
   }
 

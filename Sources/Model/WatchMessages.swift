@@ -22,20 +22,3 @@ public struct WatchCreateRequest: Hashable, Sendable {
 
   public init() {}
 }
-
-/// etcdserverpb.WatchResponse.
-public struct WatchResponse: Hashable, Sendable {
-  /// The number of the field `events`, in which `EventBatch` encodes.
-  public static let eventsField = 11
-
-  public var header: ResponseHeader?
-  public var watchID: Int64 = 0
-  public var created = false
-  public var canceled = false
-  public var compactRevision: Int64 = 0
-  public var cancelReason = ""
-  public var fragment = false
-  public var events: [Event] = []
-
-  public init() {}
-}

@@ -52,6 +52,13 @@ struct WatchChecker {
     if isFull, streams[Int(stream.slot)]?.openFragment == nil { fail("events for a full stream") }
   }
 
+  mutating func check(
+    bytes: Int, events: Int, _ limits: WatchLimits, _ watchID: Int64, _ stream: WatchStreamID
+  ) {
+    guard let watcher = streams[Int(stream.slot)]?.watchers[watchID], watcher.request.fragment else { return }
+    if events > 1, bytes >= limits.fragmentBytes { fail("\(bytes) bytes in a fragment of \(events) events") }
+  }
+
   mutating func check(_ response: Seen, on id: WatchStreamID, _ store: NaiveStore) {
     guard var stream = streams[Int(id.slot)], stream.id == id else { return fail("a response after the end") }
     if let open = stream.openFragment {

@@ -100,7 +100,7 @@ func decodeEvents(_ body: WatchBody) -> [Event] {
     var reader = ProtoReader(bytes)
     do {
       while let tag = try reader.nextTag() {
-        precondition(tag.field == WatchResponse.eventsField, "only events")
+        precondition(tag.field == EventBatch.field, "only events")
         events.append(try Event(decoding: try reader.readBuffer()))
       }
     } catch {
@@ -122,6 +122,7 @@ final class WatchHarness {
     var reads: [HistoryRead] = []
     var bodies: [WatchBody] = []
     var previousAsked = 0
+    var limits = WatchLimits()
     var checker = WatchChecker()
 
     private mutating func note(_ stream: WatchStreamID, _ response: Seen) {
@@ -149,6 +150,7 @@ final class WatchHarness {
       _ stream: WatchStreamID, watchID: Int64, revision: Int64, fragment: Bool, _ body: WatchBody
     ) -> Bool {
       bodies.append(body)
+      checker.check(bytes: body.range.count, events: body.eventCount, limits, watchID, stream)
       let slot = Int(stream.slot)
       checker.check(isFull: room[slot].map { $0 <= 0 } ?? false, stream)
       note(stream, .events(id: watchID, revision: revision, fragment: fragment, decodeEvents(body)))
@@ -174,6 +176,7 @@ final class WatchHarness {
 
   init(limits: WatchLimits = WatchLimits(), seed: UInt64 = 1) {
     machine = WatchMachine(limits: limits, seed: seed)
+    world.limits = limits
   }
 
   var store: NaiveStore {

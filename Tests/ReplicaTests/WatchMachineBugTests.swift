@@ -64,6 +64,7 @@ import Testing
     harness.create(stream, WatchCreateRequest("a", from: 2, progress: true))
     harness.feed()
     harness.fed = 2
+    harness.machine.tick(nowMilliseconds: 0, &harness.world)
     harness.machine.tick(nowMilliseconds: 200, &harness.world)
     // The feed has brought nothing: the first watcher is at 1, and the second lags.
     #expect(harness.seen(stream).last == .progress(id: 0, revision: 1))

@@ -282,13 +282,14 @@ import Testing
     harness.create(stream, WatchCreateRequest("a", progress: true))
     harness.create(stream, WatchCreateRequest("b", progress: true))
     harness.create(stream, WatchCreateRequest("c"))
-    harness.machine.tick(nowMilliseconds: 999, &harness.world)
+    harness.machine.tick(nowMilliseconds: 50_000, &harness.world)
+    harness.machine.tick(nowMilliseconds: 50_999, &harness.world)
     #expect(harness.seen(stream).count == 3)
     harness.store.put("a")
     harness.feed()
-    harness.machine.tick(nowMilliseconds: 1_101, &harness.world)
+    harness.machine.tick(nowMilliseconds: 51_101, &harness.world)
     #expect(harness.seen(stream).suffix(1) == [.progress(id: 1, revision: 2)])
-    harness.machine.tick(nowMilliseconds: 2_300, &harness.world)
+    harness.machine.tick(nowMilliseconds: 52_300, &harness.world)
     #expect(
       harness.seen(stream).suffix(2) == [.progress(id: 0, revision: 2), .progress(id: 1, revision: 2)])
   }
@@ -299,6 +300,7 @@ import Testing
     let harness = WatchHarness(limits: limits)
     let streams = (0..<50).map { _ in harness.open() }
     for stream in streams { harness.create(stream, WatchCreateRequest("a", progress: true)) }
+    harness.machine.tick(nowMilliseconds: 0, &harness.world)
     harness.machine.tick(nowMilliseconds: 1_050, &harness.world)
     let reported = streams.count { harness.seen($0).count == 2 }
     #expect(10..<40 ~= reported)

@@ -57,12 +57,13 @@ public struct RangeIndex: Sendable {
   }
 
   private func collect(_ key: UnsafeRawBufferPointer, below slot: UInt32, _ values: inout [UInt32]) {
-    let node = nodes[Int(slot)]
-    if unsafe !ends(node.latest, after: key) { return }
-    if node.left != noSlot { unsafe collect(key, below: node.left, &values) }
-    guard unsafe compareKeys(node.key, key) <= 0 else { return }
-    if unsafe ends(slot, after: key) { values.append(node.value) }
-    if node.right != noSlot { unsafe collect(key, below: node.right, &values) }
+    // Field by field: a copy of the node would retain and release its bytes.
+    if unsafe !ends(nodes[Int(slot)].latest, after: key) { return }
+    let (left, right) = (nodes[Int(slot)].left, nodes[Int(slot)].right)
+    if left != noSlot { unsafe collect(key, below: left, &values) }
+    guard unsafe compareKeys(nodes[Int(slot)].key, key) <= 0 else { return }
+    if unsafe ends(slot, after: key) { values.append(nodes[Int(slot)].value) }
+    if right != noSlot { unsafe collect(key, below: right, &values) }
   }
 
   private func ends(_ slot: UInt32, after key: UnsafeRawBufferPointer) -> Bool {
@@ -135,10 +136,9 @@ extension RangeIndex {
 
   private mutating func update(_ slot: UInt32) {
     var latest = slot
-    for child in [nodes[Int(slot)].left, nodes[Int(slot)].right] where child != noSlot {
-      let candidate = nodes[Int(child)].latest
-      if endsBefore(latest, candidate) { latest = candidate }
-    }
+    let (left, right) = (nodes[Int(slot)].left, nodes[Int(slot)].right)
+    if left != noSlot, endsBefore(latest, nodes[Int(left)].latest) { latest = nodes[Int(left)].latest }
+    if right != noSlot, endsBefore(latest, nodes[Int(right)].latest) { latest = nodes[Int(right)].latest }
     nodes[Int(slot)].latest = latest
   }
 

@@ -51,8 +51,8 @@ extension WatchMachine {
   /// Time went on: milliseconds since any fixed moment. Sends periodic progress to the watchers that asked for it and
   /// got no event since the last time, if they are at the front.
   public mutating func tick(nowMilliseconds now: UInt64, _ sink: inout some WatchSink) {
-    nowMilliseconds = max(nowMilliseconds, now)
-    while let timer = timers.take(dueBy: nowMilliseconds) {
+    startTimers(now)
+    while let timer = timers.take(dueBy: now) {
       guard isOpen(timer.stream) else { continue }
       let stream = Int(timer.stream.slot)
       guard streams[stream].progressCount > 0 else {
@@ -60,9 +60,19 @@ extension WatchMachine {
         continue
       }
       sendPeriodicProgress(timer.stream, &sink)
-      timers.insert(
-        WatchTimers.Timer(due: nowMilliseconds + streams[stream].progressPeriod, stream: timer.stream))
+      timers.insert(WatchTimers.Timer(due: now &+ streams[stream].progressPeriod, stream: timer.stream))
     }
+  }
+
+  private mutating func startTimers(_ now: UInt64) {
+    if timers.count + newTimers.count > 2 * streamCount + 64 {
+      let open = streams
+      timers.keep { open[Int($0.slot)].isOpen && open[Int($0.slot)].generation == $0.generation }
+    }
+    for stream in newTimers where isOpen(stream) {
+      timers.insert(WatchTimers.Timer(due: now &+ streams[Int(stream.slot)].progressPeriod, stream: stream))
+    }
+    newTimers.removeAll()
   }
 
   private mutating func sendPeriodicProgress(_ stream: WatchStreamID, _ sink: inout some WatchSink) {
@@ -90,10 +100,6 @@ extension WatchMachine {
     streams[slot].timerRuns = true
     let jitter = UInt64.random(in: 0...(limits.progressMilliseconds / 10), using: &random)
     streams[slot].progressPeriod = limits.progressMilliseconds + jitter
-    if timers.count > 2 * streamCount + 64 {
-      let open = streams
-      timers.keep { open[Int($0.slot)].isOpen && open[Int($0.slot)].generation == $0.generation }
-    }
-    timers.insert(WatchTimers.Timer(due: nowMilliseconds + streams[slot].progressPeriod, stream: stream))
+    newTimers.append(stream)
   }
 }

@@ -56,8 +56,9 @@ public struct WatchMachine: ~Copyable {
   var isScanning = false
   var lastReadID: UInt64 = 0
 
-  var nowMilliseconds: UInt64 = 0
   var timers = WatchTimers()
+  /// Streams whose time begins at the next tick: the present time is not known before.
+  var newTimers: [WatchStreamID] = []
   var random: SeededRandom
   /// Streams that wait for progress they asked for; may hold closed ones.
   var progressWaiters: [WatchStreamID] = []

@@ -34,6 +34,7 @@ struct WatchResponses {
 
   private static let unasked: Int32 = -2
   private static let none: Int32 = -1
+  private static let madeMax = 32
   /// More than header, id and flags of a response ever take.
   private static let overheadBytes = 64
 
@@ -53,6 +54,8 @@ struct WatchResponses {
     _ limits: WatchLimits, _ sink: inout some WatchSink
   ) -> Range<Int> {
     for each in made where each.form == form && each.match == match { return each.range }
+    // Watchers that all begin elsewhere share nothing: what they got is not kept for each of them.
+    if made.count == Self.madeMax { beginTarget() }
     pick(form, match, matches, batch, &sink)
     cut(fragments: form.contains(.fragment), batch, limits)
     let start = list.count
@@ -116,6 +119,9 @@ struct WatchResponses {
   /// Divides what is picked: between revisions at `responseBytes`, and inside a revision only into fragments.
   private mutating func cut(fragments: Bool, _ batch: EventBatch, _ limits: WatchLimits) {
     cuts.removeAll(keepingCapacity: true)
+    let responseBytes =
+      fragments
+      ? min(limits.responseBytes, limits.fragmentBytes - Self.overheadBytes - 1) : limits.responseBytes
     var start = 0
     var bytes = 0
     var position = 0
@@ -127,7 +133,7 @@ struct WatchResponses {
         revisionBytes += size(of: picked[end], batch)
         end += 1
       }
-      if bytes > 0, bytes + revisionBytes > limits.responseBytes {
+      if bytes > 0, bytes + revisionBytes > responseBytes {
         cuts.append(Cut(range: start..<position, goesOn: false))
         start = position
         bytes = 0

@@ -62,7 +62,7 @@ struct WatchTargets {
   var count: Int { records.count - free.count }
 
   subscript(slot: UInt32) -> WatchTarget {
-    get { records[Int(slot)] }
+    _read { yield records[Int(slot)] }
     _modify { yield &records[Int(slot)] }
   }
 
