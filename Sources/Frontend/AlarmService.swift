@@ -51,6 +51,13 @@ extension LoopFrontend {
     propose(call, .refusal(.noSpace), operation: RaftCommand(operation: .alarm(alarm)).encoded())
   }
 
+  /// The same for a request of the member itself.
+  func refuseForSpace(_ refused: @escaping () -> Void) {
+    if alarms.contains(.ownNoSpace) { return refused() }
+    let alarm = AlarmCommand(action: .activate, memberID: context.memberID, alarm: .noSpace)
+    propose(nil, .local { _ in refused() }, operation: RaftCommand(operation: .alarm(alarm)).encoded())
+  }
+
   /// The alarms as of the last batch that the member's thread took.
   var alarms: AlarmFlags { AlarmFlags(rawValue: context.gauge.alarms.load(ordering: .relaxed)) }
 }

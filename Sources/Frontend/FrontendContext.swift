@@ -57,5 +57,6 @@ public struct FrontendContext: Sendable {
     .leaseKeepAlive, .leaseTimeToLive, .leaseLeases, .memberAdd, .memberRemove, .memberUpdate, .memberList,
     .memberPromote, .status, .alarm, .hash, .hashKV, .snapshot, .moveLeader, .downgrade, .healthCheck,
     .healthList, .healthWatch,
+    .lock, .unlock, .electionCampaign, .electionProclaim, .electionLeader, .electionObserve, .electionResign,
   ]
 }

@@ -15,6 +15,8 @@ struct LongReads {
   struct Read {
     var call: RPCCall
     var evaluate: Evaluation
+    /// Called on the event loop.
+    var completion: @Sendable (Result<[UInt8], ClientError>) -> Void
   }
 
   /// More would let answers pile up between the pool and the loop.
@@ -66,7 +68,15 @@ extension LoopFrontend {
 
   /// Answers a call from the pool, with a view of its own.
   func serveLong(_ call: RPCCall, _ evaluate: @escaping LongReads.Evaluation) {
-    longReads.add(LongReads.Read(call: call, evaluate: evaluate))
+    readLong(for: call, evaluate) { [self] outcome in answer(call, outcome) }
+  }
+
+  /// Makes a read that is part of answering a call; nothing is called if the call ends first.
+  func readLong(
+    for call: RPCCall, _ evaluate: @escaping LongReads.Evaluation,
+    completion: @escaping @Sendable (Result<[UInt8], ClientError>) -> Void
+  ) {
+    longReads.add(LongReads.Read(call: call, evaluate: evaluate, completion: completion))
     startLongReads(on: call.connection.eventLoop)
   }
 
@@ -83,7 +93,7 @@ extension LoopFrontend {
 
   private func run(_ read: LongReads.Read, on eventLoop: any EventLoop) {
     let (context, builder, term) = (self.context, self.builder, self.term)
-    let (call, evaluate) = (read.call, read.evaluate)
+    let (evaluate, completion) = (read.evaluate, read.completion)
     context.runLong {
       let outcome: Result<[UInt8], ClientError>
       do throws(StoreError) {
@@ -96,7 +106,7 @@ extension LoopFrontend {
       }
       eventLoop.execute {
         self.longReads.finished()
-        self.answer(call, outcome)
+        completion(outcome)
         self.startLongReads(on: eventLoop)
       }
     }

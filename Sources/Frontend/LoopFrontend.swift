@@ -89,6 +89,13 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .hash: hash(call)
     case .hashKV: hashKV(call, message)
     case .snapshot: snapshot(call)
+    case .lock: lock(call, message)
+    case .unlock: unlock(call, message)
+    case .electionCampaign: campaign(call, message)
+    case .electionProclaim: proclaim(call, message)
+    case .electionLeader: electionLeader(call, message)
+    case .electionObserve: observe(call, message)
+    case .electionResign: resign(call, message)
     default: call.fail(ClientError(.unimplemented, "unknown method"))
     }
   }
@@ -99,13 +106,13 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   public func cancelled(_ call: RPCCall, reason: CancellationReason) {
     // Answers to a call that ended are dropped by the wire; only what goes on by itself has to be told.
-    (call.userObject as? StreamPump)?.cancel()
+    (call.userObject as? any CallWork)?.cancel()
     if FrontendContext.methods[call.method] == .watch { watches.ended(call) }
     endHealthWatch(call)
   }
 
   public func writable(_ call: RPCCall) {
-    (call.userObject as? StreamPump)?.resume()
+    (call.userObject as? any CallWork)?.resume()
     if FrontendContext.methods[call.method] == .watch { watches.writable(call) }
   }
 
@@ -140,7 +147,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   // MARK: To the member's thread
 
-  func propose(_ call: RPCCall, _ work: PendingWork, operation: [UInt8]) {
+  func propose(_ call: RPCCall?, _ work: PendingWork, operation: [UInt8]) {
     outgoing.append(
       .replica(.propose(Proposal(ticket: pending.add(call, work), operation: operation))))
     flushOutsideBatch()
@@ -206,6 +213,9 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   }
 
   private func complete(_ waiting: PendingCalls.Pending, revision: Int64, body: [UInt8]) {
+    if case .local(let done) = waiting.work {
+      return done(.success(LocalOutcome(revision: revision, body: body)))
+    }
     guard let call = waiting.call else { return }
     if case .refusal(let error) = waiting.work { return call.fail(error) }
     if case .afterCommand(let serve) = waiting.work { return serve(call) }
@@ -222,6 +232,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   private func fail(_ waiting: PendingCalls.Pending, _ error: ClientError) {
     if case .probe(let done) = waiting.work { return done(error) }
     if case .refusal(let refusal) = waiting.work { return waiting.call?.fail(refusal) ?? () }
+    if case .local(let done) = waiting.work { return done(.failure(error)) }
     waiting.call?.fail(error)
   }
 
@@ -234,7 +245,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .rangeStream(let request): serveRangeStream(call, request)
     case .memberList: serveMemberList(call)
     case .afterRead(let serve): serve(call)
-    case .command, .physicalCompaction, .probe, .leaseRenewal, .leaseTimeToLive, .leaseList, .refusal,
+    case .command, .physicalCompaction, .probe, .local, .leaseRenewal, .leaseTimeToLive, .leaseList, .refusal,
       .afterCommand:
       preconditionFailure("only reads become ready")
     }

@@ -22,6 +22,8 @@ enum PendingWork {
   case afterCommand((RPCCall) -> Void)
   /// The command was made on the call's behalf: whatever becomes of it, the call is refused.
   case refusal(ClientError)
+  /// A request of the member itself: handed the result.
+  case local((Result<LocalOutcome, ClientError>) -> Void)
   /// Not a gRPC call: told whether a linearizable read would have been answered.
   case probe((ClientError?) -> Void)
 }

@@ -7,7 +7,7 @@ import Wire
 /// Sends a stream of messages that are made on the pool, one at a time, and no faster than the client takes them.
 ///
 /// Lives on the event loop of its call; `produce` runs on the pool, never twice at once.
-final class StreamPump: @unchecked Sendable {
+final class StreamPump: CallWork, @unchecked Sendable {
   // Sendable by proof: everything but `cancelled` is touched on the call's event loop, and `produce` only by the one
   // piece of work that is under way.
   enum Step {

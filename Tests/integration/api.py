@@ -57,7 +57,7 @@ def message_class(full_name: str) -> type[Message]:
     return message_factory.GetMessageClass(_descriptor_pool().FindMessageTypeByName(full_name))
 
 
-def message(name: str, **fields) -> Message:
+def message(name: str, /, **fields) -> Message:
     """`message("PutRequest", key=b"a")`; names without a dot are etcdserverpb's."""
     full_name = name if "." in name else "etcdserverpb." + name
     return message_class(full_name)(**fields)
@@ -80,10 +80,11 @@ class Method:
 
 @_once
 def method(service_and_name: str) -> Method:
-    """`method("KV/Range")`."""
+    """`method("KV/Range")`; services without a dot are etcdserverpb's."""
     service, name = service_and_name.split("/")
-    found = _descriptor_pool().FindServiceByName("etcdserverpb." + service).FindMethodByName(name)
-    return Method(f"/etcdserverpb.{service}/{name}", found.input_type.full_name, found.output_type.full_name)
+    service = service if "." in service else "etcdserverpb." + service
+    found = _descriptor_pool().FindServiceByName(service).FindMethodByName(name)
+    return Method(f"/{service}/{name}", found.input_type.full_name, found.output_type.full_name)
 
 
 @dataclasses.dataclass
@@ -154,7 +155,7 @@ class Client:
 
     # Short forms for the commonest calls; they fail the test unless the call succeeds.
 
-    def must(self, name: str, **fields) -> Message:
+    def must(self, name: str, /, **fields) -> Message:
         outcome = self.call(name, **fields)
         assert outcome.succeeded, f"{name} {fields}: {outcome}"
         return outcome.response
