@@ -20,37 +20,37 @@ extension LoopFrontend {
   private func decideDowngrade(_ call: RPCCall, _ request: Etcdserverpb_DowngradeRequest) {
     do throws(StoreError) {
       let view = try view()
-      guard let version = try view.clusterVersion().flatMap(MinorVersion.init) else {
+      guard let clusterVersion = try view.clusterVersion(), let version = MinorVersion(clusterVersion) else {
         return call.fail(.clusterVersionUnavailable)
       }
       let job = try view.downgradeInfo()
       if request.action == .cancel {
         // As in etcd, cancelling nothing is no error.
-        guard job.enabled else { return answerDowngrade(call, version) }
-        return change(call, version, to: DowngradeInfo())
+        guard job.enabled else { return answerDowngrade(call, clusterVersion) }
+        return change(call, clusterVersion, to: DowngradeInfo())
       }
       guard let target = MinorVersion(request.version) else { return call.fail(.wrongDowngradeFormat) }
       guard target.isBefore(version) else { return call.fail(.invalidDowngradeTarget) }
       if job.enabled { return call.fail(.downgradeInProgress) }
-      if request.action == .validate { return answerDowngrade(call, version) }
-      change(call, version, to: DowngradeInfo(enabled: true, version: "\(target).0"))
+      if request.action == .validate { return answerDowngrade(call, clusterVersion) }
+      change(call, clusterVersion, to: DowngradeInfo(enabled: true, version: "\(target).0"))
     } catch {
       fail(call, error)
     }
   }
 
-  private func change(_ call: RPCCall, _ version: MinorVersion, to job: DowngradeInfo) {
+  private func change(_ call: RPCCall, _ version: String, to job: DowngradeInfo) {
     let command = RaftCommand(operation: .downgradeInfoSet(job))
     propose(
       call, .afterCommand { [unowned self] call in answerDowngrade(call, version) },
       operation: command.encoded())
   }
 
-  private func answerDowngrade(_ call: RPCCall, _ version: MinorVersion) {
+  private func answerDowngrade(_ call: RPCCall, _ version: String) {
     do throws(StoreError) {
       var response = Etcdserverpb_DowngradeResponse()
       response.header = header(revision: try view().revision)
-      response.version = "\(version)"
+      response.version = version
       respond(call, response)
     } catch {
       fail(call, error)

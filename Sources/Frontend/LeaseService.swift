@@ -16,6 +16,7 @@ extension LoopFrontend {
     } catch {
       return refuseMalformed(call, error)
     }
+    if exceedsQuota(call, LeaseGrant.quotaCost) { return }
     submit(.leaseGrant(pending.add(call, .command), request))
   }
 

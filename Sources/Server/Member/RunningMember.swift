@@ -157,7 +157,10 @@ final class RunningMember {
       temporaryDirectory: directory.snapshotPath,
       submit: { inbox.push(&$0) },
       runLong: runOnPool,
-      report: { logger.error("the store cannot be read", ["error": .text($0.description)]) })
+      report: { error in
+        logger.error("the store cannot be read", ["error": .text(error.description)])
+        if case .corrupt = error { inbox.push(.damaged) }
+      })
     context.watch = watchOptions(configuration)
     let fronts = FrontendGroup(context: context)
     let committer = CommitterThread(
@@ -180,8 +183,30 @@ final class RunningMember {
       configuration: configuration, logger: logger, directory: directory, core: core,
       committer: committer, group: group, pool: pool, server: server)
     member.threads = [committer.start(), core.start()]
+    clearStaleReaders(of: store, every: .minutes(1), on: group.next(), runOnPool, logger)
     ready.wait()
     return member
+  }
+
+  /// A reader that a dead process left in LMDB's table would keep pages from being used again.
+  private static func clearStaleReaders(
+    of store: Store, every interval: TimeAmount, on eventLoop: any EventLoop,
+    _ runOnPool: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, _ logger: Logger
+  ) {
+    _ = eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+      runOnPool {
+        do throws(StoreError) {
+          let cleared = try store.clearStaleReaders()
+          if cleared > 0 {
+            logger.warn(
+              "cleared readers of the store that dead processes left behind",
+              ["count": .integer(Int64(cleared))])
+          }
+        } catch {
+          logger.warn("stale readers of the store cannot be cleared", ["error": .text(error.description)])
+        }
+      }
+    }
   }
 
   /// One event loop: on few cores a hop less is worth more than a second loop, and the core thread has a core of
