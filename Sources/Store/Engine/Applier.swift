@@ -16,7 +16,7 @@ public final class Applier: @unchecked Sendable {
   private var boundary: Boundary
   /// Set at each entry boundary: generations may have been committed since, and the snapshot may be old.
   private var isStale = true
-  /// Worst-case pages of both generations that room was made for.
+  /// Pages of the filling generation that room was made for.
   private var coveredPages = 0
   /// Bytes of the filling generation that `Store.allocatedBytes` knows of.
   private var countedBytes = 0
@@ -158,9 +158,9 @@ public final class Applier: @unchecked Sendable {
       store.poison(error)
       throw error
     }
-    if filling.worstCasePages > coveredPages {
-      coveredPages = filling.worstCasePages + 16
-      store.space.extend(worstCasePages: coveredPages + (committing?.worstCasePages ?? 0))
+    if filling.need.pagesMax > coveredPages {
+      coveredPages = filling.need.pagesMax + 16
+      store.space.extend(for: [filling.need, committing?.need ?? SpaceNeed()])
     }
   }
 
@@ -182,7 +182,7 @@ public final class Applier: @unchecked Sendable {
   public func freeze() throws(StoreError) -> Bool {
     publish()
     guard try store.current().committing == nil else { return false }
-    if store.isShortOfSpace { store.space.extend(worstCasePages: filling.worstCasePages) }
+    if store.isShortOfSpace { store.space.extend(for: [filling.need]) }
     guard !filling.isEmpty else { return true }
     let options = store.options
     let next = try Generation(

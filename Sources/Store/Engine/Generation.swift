@@ -41,10 +41,8 @@ final class Generation: @unchecked Sendable {
   private(set) var boundary: Boundary
   /// Sum of the set-hashes of all records.
   private(set) var setHash = SetHash()
-  /// Pages of the data file that committing this could take at worst.
-  private(set) var worstCasePages = 0
-  /// Bytes of the last of them.
-  private var worstCaseBytes = 0
+  /// What committing this takes of the data file.
+  private(set) var need = SpaceNeed()
   /// False once an entry was finished here.
   private(set) var isEmpty = true
   /// Memory for the next boundary; nil when the last finished one is published.
@@ -125,12 +123,10 @@ final class Generation: @unchecked Sendable {
     try revisions.set(recordCount, record, in: &arena)
     recordCount += 1
     node.setRecord(address)
-    // A random key dirties a leaf of `key` and its share of branches and splits; a long key one for each
-    // level; a row of `rev` its bytes, and a page more where it needs overflow pages.
-    if found == nil { worstCasePages += 2 + 2 * (keyValue.key.count / RowFormat.keyPartBytes) }
-    worstCaseBytes += count + 80
-    worstCasePages += worstCaseBytes >> 12 + (count > 1900 ? 1 : 0)
-    worstCaseBytes &= 4095
+    // A key touches its leaf in `key`, a long one a leaf for each level. Its row's bytes may come twice, in
+    // `rev` and inlined; a value too large for a leaf fills whole pages.
+    if found == nil { need.touchedPages += 1 + keyValue.key.count / RowFormat.keyPartBytes }
+    need.dataBytes += 2 * (count + 100) + (count > 1900 ? 4096 : 0)
     return record
   }
 
@@ -152,7 +148,8 @@ final class Generation: @unchecked Sendable {
       (address + ChangeRecord.headerBytes).copyMemory(from: source, byteCount: payload?.count ?? 0)
     }
     node.setRecord(address)
-    worstCasePages += 2 + (payload?.count ?? 0) / 2048
+    need.touchedPages += 1
+    need.dataBytes += key.count + (payload?.count ?? 0) + 100
   }
 
   /// Calls `body` with the key under which `changes` holds a table's row: the table's raw value first.

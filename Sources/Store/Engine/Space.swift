@@ -1,6 +1,22 @@
 internal import LMDB
 internal import Synchronization
 
+/// What committing one generation takes of the data file at worst. LMDB writes a page anew that it changes.
+struct SpaceNeed {
+  /// Existing pages that its rows may land on, one each.
+  var touchedPages = 0
+  /// Bytes of its rows.
+  var dataBytes = 0
+
+  /// Pages full of the rows alone, were they half empty after splits, and the last step's slack.
+  private var dataPages: Int { dataBytes >> 11 + 16 }
+  /// An upper bound that needs no look at the file.
+  var pagesMax: Int { touchedPages + dataPages }
+
+  /// A commit touches a page once, so never more than there are.
+  func pages(usedPages: Int) -> Int { min(touchedPages, usedPages) + dataPages }
+}
+
 /// Disk space ahead of the data (rule: extended for the worst case of both generations before growth is
 /// accepted). A commit comes after clients were answered, so it must not find the disk full.
 final class Space: Sendable {
@@ -23,10 +39,12 @@ final class Space: Sendable {
 
   var isShort: Bool { short.load(ordering: .relaxed) }
 
-  /// Makes room for commits that take up to `worstCasePages`. Called by the applier at entry boundaries.
-  func extend(worstCasePages: Int) {
-    let pages = Int64(environment.usedPages + worstCasePages + reservePages)
-    let needed = pages * pageBytes
+  /// Makes room for the commits of these generations. Called by the applier at entry boundaries, and with
+  /// each generation's latest need, so that only the last 16 pages of slack lie between two calls.
+  func extend(for generations: [SpaceNeed]) {
+    let usedPages = environment.usedPages
+    let pages = reservePages + generations.reduce(0) { $0 + $1.pages(usedPages: usedPages) }
+    let needed = Int64(usedPages + pages) * pageBytes
     let allocated = allocatedBytes.load(ordering: .relaxed)
     if needed <= allocated {
       short.store(false, ordering: .relaxed)
@@ -38,7 +56,7 @@ final class Space: Sendable {
       allocatedBytes.store(target, ordering: .relaxed)
       short.store(false, ordering: .relaxed)
     } else {
-      short.store(!fitsInFreePages(worstCasePages + reservePages), ordering: .relaxed)
+      short.store(!fitsInFreePages(pages), ordering: .relaxed)
     }
   }
 

@@ -31,7 +31,7 @@ extension Store {
       published: Published(
         filling: filling, committing: nil, transactionID: transactionID,
         committedGeneration: state.generation))
-    store.space.extend(worstCasePages: 0)
+    store.space.extend(for: [])
     return store
   }
 
