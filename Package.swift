@@ -150,7 +150,7 @@ let edgeTests: [Target] = [
       .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "SwiftProtobuf", package: "swift-protobuf"),
     ]),
-  test("ServerTests", ["Server", "Client", "EtcdAPI", "Disk", "Model", "Primitives", "Replica"]),
+  test("ServerTests", ["Server", "Store", "Client", "EtcdAPI", "Disk", "Model", "Primitives", "Replica"]),
 ]
 
 let coreDependencies: [Package.Dependency] = [

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 int cairn_file_open(const char *path, int create) {
@@ -39,6 +40,18 @@ int cairn_file_allocate(int descriptor, int64_t offset, int64_t length) {
     result = fallocate(descriptor, 0, offset, length);
   } while (result != 0 && errno == EINTR);
   return result == 0 ? 0 : errno;
+}
+
+int cairn_file_start_writeback(int descriptor) {
+  if (sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE) == 0) return 0;
+  // A file system without it syncs all at the end.
+  return errno == ENOSYS || errno == EINVAL || errno == ESPIPE ? 0 : errno;
+}
+
+int64_t cairn_file_available(int descriptor) {
+  struct statvfs status;
+  if (fstatvfs(descriptor, &status) != 0) return -errno;
+  return (int64_t)status.f_bavail * (int64_t)status.f_frsize;
 }
 
 void cairn_file_close(int descriptor) { close(descriptor); }

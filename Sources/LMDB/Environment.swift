@@ -4,7 +4,7 @@ internal import Synchronization
 
 /// How an environment is opened. The flags are fixed: NOTLS (a reader belongs to whoever holds it),
 /// NORDAHEAD and NOSUBDIR, with LMDB's default full sync. The unsafe ones (NOSYNC, NOMETASYNC, WRITEMAP,
-/// NOMEMINIT) cannot be asked for.
+/// NOMEMINIT) cannot be asked for, except NOSYNC while a file is being built.
 public struct EnvironmentOptions: Hashable, Sendable {
   /// Address space reserved for the map; the file cannot outgrow it. It is never resized: that would move
   /// the map under live readers.
@@ -13,18 +13,25 @@ public struct EnvironmentOptions: Hashable, Sendable {
   public var readersMax: Int
   /// Names of the tables, created where missing.
   public var tables: [String]
+  /// True for a file that is being built and that nobody relies on yet: commits are not synced until
+  /// `Environment.makeDurable`. A crash before leaves a file that must be thrown away.
+  public var isBeingBuilt: Bool
 
-  public init(mapBytes: Int = 1 << 40, readersMax: Int = 1024, tables: [String]) {
+  public init(
+    mapBytes: Int = 1 << 40, readersMax: Int = 1024, tables: [String], isBeingBuilt: Bool = false
+  ) {
     self.mapBytes = mapBytes
     self.readersMax = readersMax
     self.tables = tables
+    self.isBeingBuilt = isBeingBuilt
   }
 }
 
 /// A table of an environment: its place in `EnvironmentOptions.tables`.
 public struct Database: Hashable, Sendable {
   @usableFromInline let handle: UInt32
-  @usableFromInline let slot: Int
+  /// Its place in the options' names.
+  public let slot: Int
 }
 
 /// Sizes of an environment.
@@ -50,7 +57,7 @@ public final class Environment: Sendable {
   // LMDB's environment may be used by all threads; the pointer itself never changes.
   nonisolated(unsafe) let handle: OpaquePointer
   let databases: [Database]
-  private let descriptor: Int32
+  let descriptor: Int32
   private let identity: FileIdentity
   private let idleReaders = Mutex<[Reader]>([])
 
@@ -207,7 +214,8 @@ public final class Environment: Sendable {
       try check(mdb_env_set_mapsize(handle, options.mapBytes), "mdb_env_set_mapsize", path)
       try check(mdb_env_set_maxreaders(handle, UInt32(options.readersMax)), "mdb_env_set_maxreaders", path)
       try check(mdb_env_set_maxdbs(handle, UInt32(options.tables.count)), "mdb_env_set_maxdbs", path)
-      let flags = UInt32(MDB_NOTLS) | UInt32(MDB_NORDAHEAD) | UInt32(MDB_NOSUBDIR)
+      var flags = UInt32(MDB_NOTLS) | UInt32(MDB_NORDAHEAD) | UInt32(MDB_NOSUBDIR)
+      if options.isBeingBuilt { flags |= UInt32(MDB_NOSYNC) }
       try check(mdb_env_open(handle, path, flags, 0o600), "mdb_env_open", path)
     } catch {
       mdb_env_close(handle)

@@ -14,6 +14,7 @@ public struct LMDBError: Error, Hashable, Sendable, CustomStringConvertible {
     self.code = code
   }
 
+  static let notFoundCode: Int32 = 2  // ENOENT
   static let alreadyOpenCode: Int32 = 16  // EBUSY
   static let notSupportedCode: Int32 = 95  // EOPNOTSUPP
 

@@ -60,6 +60,8 @@ public struct Node: ~Copyable {
       switch input {
       case .replica(let input): replica.handle(input, &effects)
       case .committed(let report): try committed(report, &outputs)
+      case .dataFileReplaced:
+        try orStop { () throws(StoreError) in try apply.applier.followFile() }
       case .commitSoon: isCommitWanted = true
       case .watched(let isWatched):
         feed.setWatched(isWatched, revision: apply.applier.revision, &outputs.events)

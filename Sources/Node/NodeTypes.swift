@@ -9,6 +9,8 @@ public enum NodeInput: Sendable {
   case replica(ReplicaInput)
   /// The committer made a generation durable, or deleted compacted rows.
   case committed(CommitReport)
+  /// The store has another data file in use: what still holds the old one lets go.
+  case dataFileReplaced
   /// Somebody waits for what is applied to be committed: do not let the interval run out first.
   case commitSoon
   /// Somebody begins to watch, or nobody does any more: whether `NodeOutputs.events` is wanted. Each beginning is

@@ -1,7 +1,9 @@
+import Disk
 import Foundation
 import Model
 import Primitives
 import Store
+import Synchronization
 import Testing
 
 /// A directory of its own for one test, in memory where the system has such a place; gone afterwards.
@@ -19,6 +21,41 @@ final class EngineDirectory: Sendable {
   var file: String { path + "/db" }
 }
 
+/// Which of a test's files is the store, as `CURRENT` says it for a member.
+final class EnginePointer: Sendable {
+  private struct State {
+    var path: String
+    var files = 1
+  }
+
+  private let directory: EngineDirectory
+  private let state: Mutex<State>
+
+  init(_ directory: EngineDirectory) {
+    self.directory = directory
+    state = Mutex(State(path: directory.file))
+  }
+
+  /// The file that the next start opens.
+  var path: String { state.withLock { $0.path } }
+
+  /// A defragmentation into the next file. `before` and `after` run around the switch; `before` may refuse.
+  func plan(
+    before: @escaping @Sendable () throws(AdoptionError) -> Void = {},
+    after: @escaping @Sendable () throws(AdoptionError) -> Void = {}
+  ) -> DefragmentPlan {
+    let next = state.withLock { state in
+      state.files += 1
+      return directory.file + "-\(state.files)"
+    }
+    return DefragmentPlan(disk: PosixDisk(), path: next) { () throws(AdoptionError) in
+      try before()
+      self.state.withLock { $0.path = next }
+      try after()
+    }
+  }
+}
+
 extension StoreOptions {
   /// Small limits, so that every edge is near.
   static var edges: StoreOptions {
@@ -30,6 +67,9 @@ extension StoreOptions {
     options.pooledBlocksMax = 2
     options.spaceStepBytes = 64 << 10
     options.compactionBatchRows = 8
+    options.defragmentStepBytes = 700
+    options.defragmentReserveBytes = 0
+    options.scrub = nil
     return options
   }
 }

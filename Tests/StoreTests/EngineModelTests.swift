@@ -5,8 +5,8 @@ import Store
 import Testing
 
 /// Random lives of a store against the naive form: puts, deletes, several changes of a key in one entry,
-/// other tables, compactions, freezes, commits in single steps, crashes with replay, and views that stay
-/// open meanwhile.
+/// other tables, compactions, freezes, commits in single steps, defragmentations and scrubs in single slices, crashes with
+/// replay, and views that stay open meanwhile.
 struct EngineModelTests {
   #if DEBUG
     static let seeds: Range<UInt64> = 0..<6
@@ -32,6 +32,7 @@ private struct EngineLife {
   }
 
   private let directory: EngineDirectory
+  private let pointer: EnginePointer
   private var random: SeededRandom
   private let options: StoreOptions
   private var store: Store
@@ -44,19 +45,27 @@ private struct EngineLife {
   private var held: [Held] = []
   private var keys: [[UInt8]]
   private var reopenings = 0
+  private var defragmentations = 0
 
   init(seed: UInt64) throws {
     directory = try EngineDirectory()
+    pointer = EnginePointer(directory)
     random = SeededRandom(seed: seed)
     var options = StoreOptions.edges
     options.compactionBatchRows = Int.random(in: 1...40, using: &random)
+    options.defragmentStepBytes = Int.random(in: 1...2000, using: &random)
+    var scrub = ScrubOptions()
+    scrub.sliceBytes = Int.random(in: 1...20_000, using: &random)
+    scrub.firstPauseNanoseconds = 0
+    scrub.pauseNanoseconds = 0
+    options.scrub = scrub
     options.inlineBytesMax = [0, 48, 512].randomElement(using: &random) ?? 0
     self.options = options
     keys = (0..<Int.random(in: 3...60, using: &random)).map { engineBytes("k\($0)") }
     // A few that LMDB cannot hold in one key, some of them neighbours.
     let long = [UInt8](repeating: 0x6b, count: 480)
     keys += [long, long + [0], long + [1], long + long, long + long + [7], Array(long.dropLast())]
-    store = try Store.open(path: directory.file, options: options, identity: .test)
+    store = try Store.open(path: pointer.path, options: options, identity: .test)
     applier = try store.makeApplier()
     committer = try store.makeCommitter()
   }
@@ -66,7 +75,8 @@ private struct EngineLife {
     case 0..<55: try applyEntry()
     case 55..<65: publish()
     case 65..<72: _ = try freeze()
-    case 72..<80: try commit()
+    case 72..<76: try commit()
+    case 76..<80: try work()
     case 80..<81: try reopen()
     case 81..<84: try compact()
     case 84..<88: try hold()
@@ -80,6 +90,8 @@ private struct EngineLife {
     held = []
     while try !freeze() { try commit() }
     while try committer.commitNext() != nil {}
+    if !committer.isDefragmenting { try committer.startDefragment(pointer.plan(), now: 0) }
+    while committer.isDefragmenting { try work() }
     try checkRows(store.view(), naive)
     #expect(try store.recovery.revision <= store.view().revision)
     try reopen()
@@ -87,7 +99,7 @@ private struct EngineLife {
     #expect(store.recovery.revision == naive.revision)
     #expect(store.recovery.finishedCompactRevision == naive.compactRevision)
     try check(store.view(), naive)
-    #expect(reopenings > 0)
+    #expect(reopenings > 0 && defragmentations > 0)
   }
 
   // MARK: steps
@@ -145,6 +157,23 @@ private struct EngineLife {
     #expect(hashes.stored == hashes.computed)
   }
 
+  private mutating func work() throws {
+    if !committer.isDefragmenting, random.chance(1, in: 4) {
+      try committer.startDefragment(pointer.plan(), now: 0)
+    }
+    guard let report = try committer.workNext(now: .max) else { return }
+    switch report {
+    case .progressed: break
+    case .defragmented: defragmentations += 1
+    case .scrubbed(let report): #expect(report.damages == 0)
+    case .damaged, .defragmentationFailed, .removalFailed: Issue.record("\(report)")
+    }
+    // Not always, so that an idle applier goes on with the old file for a while.
+    if random.chance(1, in: 2) { try applier.followFile() }
+    let hashes = try store.verifySetHash()
+    #expect(hashes.stored == hashes.computed)
+  }
+
   private mutating func compact() throws {
     let low = max(naive.compactRevision + 1, 1)
     guard low <= naive.revision else { return }
@@ -157,7 +186,7 @@ private struct EngineLife {
     reopenings += 1
     held = []
     let durable = try store.export(fileGrowthBytesMax: 0).appliedIndex
-    try Self.close(&store, &applier, &committer, directory, options)
+    try Self.close(&store, &applier, &committer, pointer.path, options)
     #expect(store.recovery.appliedIndex == durable)
     for index in Int(durable)..<log.count {
       try log[index].apply(to: applier, index: UInt64(index + 1))
@@ -168,15 +197,14 @@ private struct EngineLife {
 
   private static func close(
     _ store: inout Store, _ applier: inout Applier, _ committer: inout Committer,
-    _ directory: EngineDirectory,
-    _ options: StoreOptions
+    _ path: String, _ options: StoreOptions
   ) throws {
     // The old ones must be gone before the file can be opened again; a spare store takes their places.
     let spare = try EngineDirectory()
     store = try Store.open(path: spare.file, options: options, identity: .test)
     applier = try store.makeApplier()
     committer = try store.makeCommitter()
-    store = try Store.open(path: directory.file, options: options, identity: .test)
+    store = try Store.open(path: path, options: options, identity: .test)
     applier = try store.makeApplier()
     committer = try store.makeCommitter()
   }

@@ -32,6 +32,12 @@ int64_t cairn_file_length(int descriptor);
 /// EOPNOTSUPP where the file system cannot.
 int cairn_file_allocate(int descriptor, int64_t offset, int64_t length);
 
+/// Waits for the writeback of the file under way, and starts that of all its dirty pages. 0 or errno.
+int cairn_file_start_writeback(int descriptor);
+
+/// Bytes that the file's file system has left for unprivileged users, or -errno.
+int64_t cairn_file_available(int descriptor);
+
 void cairn_file_close(int descriptor);
 
 /// Makes an unlinked file in the directory of `path` (its name is `path` and a suffix for an instant).

@@ -22,6 +22,9 @@ static inline void cairn_store_release(uint64_t *_Nonnull word, uint64_t value) 
   __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
+/// Lets SIGSEGV and SIGBUS, before they end the process, write `line` (which must stay) to standard error.
+void cairn_name_faults(const char *_Nonnull line);
+
 /// Names the calling thread (at most 15 bytes) for tools that list threads.
 void cairn_name_thread(const char *_Nonnull name);
 

@@ -50,13 +50,23 @@ struct CurrentPointer: Equatable {
 
   /// Durable when it returns.
   func write(to member: String, disk: any Disk) throws(DiskError) {
+    try prepare(in: member, disk: disk)
+    try Self.replace(in: member, disk: disk)
+  }
+
+  /// Writes and syncs the new pointer beside the one in use.
+  func prepare(in member: String, disk: any Disk) throws(DiskError) {
     let temporary = "\(member)/\(Self.temporaryName)"
     if try disk.exists(temporary) { try disk.remove(temporary) }
     let file = try disk.open(temporary, .create)
     defer { file.close() }
     try file.write(encoded(), at: 0)
     try file.syncData()
-    try disk.rename(temporary, to: "\(member)/CURRENT")
+  }
+
+  /// Puts what was prepared in the place of the pointer in use.
+  static func replace(in member: String, disk: any Disk) throws(DiskError) {
+    try disk.rename("\(member)/\(temporaryName)", to: "\(member)/CURRENT")
     try disk.syncDirectory(member)
   }
 

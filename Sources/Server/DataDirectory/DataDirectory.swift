@@ -1,5 +1,6 @@
 public import Disk
 import Primitives
+import Synchronization
 
 /// A member's place on disk, locked for this process.
 ///
@@ -18,7 +19,7 @@ public final class DataDirectory: Sendable {
   public let memberPath: String
   public let walPath: String
   public let snapshotPath: String
-  /// The store file that `CURRENT` names.
+  /// The store file that `CURRENT` named at the start.
   public let storePath: String
   /// True if this call created the member. A crash between creation and the first durable state makes it false with an
   /// empty store: whether there is state is the store's and the log's to say.
@@ -26,6 +27,8 @@ public final class DataDirectory: Sendable {
   /// What an operator should know, such as permissions that are too wide.
   public let warnings: [LogRecord]
   private let lock: any DiskLock
+  /// The generation that `CURRENT` names.
+  let generation: Mutex<UInt64>
 
   private init(
     path: String, walPath: String, generation: UInt64, isNew: Bool, warnings: [LogRecord],
@@ -39,6 +42,7 @@ public final class DataDirectory: Sendable {
     self.isNew = isNew
     self.warnings = warnings
     self.lock = lock
+    self.generation = Mutex(generation)
   }
 
   /// Opens or creates; refuses data of another program, of a later format, and a directory in use.
@@ -59,7 +63,7 @@ public final class DataDirectory: Sendable {
   /// Gives the lock back; the process must not touch the directory afterwards.
   public func close() { lock.release() }
 
-  private static func storePath(member: String, _ generation: UInt64) -> String {
+  static func storePath(member: String, _ generation: UInt64) -> String {
     "\(member)/store/\(CurrentPointer.name(generation)).mdb"
   }
 

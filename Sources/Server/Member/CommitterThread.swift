@@ -2,34 +2,55 @@ internal import Node
 internal import Store
 
 /// LMDB's writer thread: commits frozen generations and deletes compacted rows, and reports to the core thread.
+/// Between commits it does the store's work that takes longer, a slice at a time.
 final class CommitterThread: @unchecked Sendable {
-  // Sendable by proof: `committer` is used by the thread alone once it runs.
+  /// Told of the outcome of a defragmentation, on this thread; nil if the member stops before it ends.
+  typealias DefragmentCompletion = @Sendable (Result<DefragmentReport, StoreError>?) -> Void
+
+  private enum Task: Sendable {
+    case commit
+    case defragment(DefragmentCompletion)
+  }
+
+  // Sendable by proof: `committer` and `waiting` are used by the thread alone once it runs.
   private let committer: Committer
-  private let wakes = Inbox<Void>()
+  private var waiting: [DefragmentCompletion] = []
+  private let tasks = Inbox<Task>()
+  private let plan: @Sendable () -> DefragmentPlan
   private let report: @Sendable (CommitReport) -> Void
+  private let worked: @Sendable (WorkReport) -> Void
   private let fail: @Sendable (StoreError) -> Void
 
+  /// - Parameters:
+  ///   - plan: where the next defragmentation goes.
+  ///   - worked: told of what came of the work between commits.
   init(
-    _ committer: Committer, report: @escaping @Sendable (CommitReport) -> Void,
+    _ committer: Committer, plan: @escaping @Sendable () -> DefragmentPlan,
+    report: @escaping @Sendable (CommitReport) -> Void, worked: @escaping @Sendable (WorkReport) -> Void,
     fail: @escaping @Sendable (StoreError) -> Void
   ) {
     self.committer = committer
+    self.plan = plan
     self.report = report
+    self.worked = worked
     self.fail = fail
   }
 
   /// There is something to commit.
-  func wake() { wakes.push(()) }
+  func wake() { tasks.push(.commit) }
+
+  /// Defragments the data file beside live traffic. Whoever asks while one is under way gets its outcome.
+  func defragment(_ completion: @escaping DefragmentCompletion) { tasks.push(.defragment(completion)) }
 
   /// Ends the thread after what is left to commit.
-  func close() { wakes.close() }
+  func close() { tasks.close() }
 
   func start() -> OSThread {
     OSThread(name: "cairn-commit") { self.run() }
   }
 
   private func run() {
-    var batch: [Void] = []
+    var batch: [Task] = []
     var isOpen = true
     do throws(StoreError) {
       // Compaction that the last process left unfinished goes on at once.
@@ -38,12 +59,42 @@ final class CommitterThread: @unchecked Sendable {
           guard let report = try committer.commitNext() else { break }
           self.report(report)
         }
-        isOpen = wakes.drain(into: &batch, until: .max)
+        if let report = try committer.workNext(now: monotonicNanoseconds()) { end(report) }
+        isOpen = tasks.drain(into: &batch, until: committer.nextWork)
+        for task in batch { take(task) }
         batch.removeAll(keepingCapacity: true)
       } while isOpen
+      committer.cancelWork()
+      answer(nil)
       while try committer.hasWork, try committer.commitNext() != nil {}
     } catch {
       fail(error)
     }
+  }
+
+  private func take(_ task: Task) {
+    guard case .defragment(let completion) = task else { return }
+    waiting.append(completion)
+    guard !committer.isDefragmenting else { return }
+    do throws(StoreError) {
+      try committer.startDefragment(plan(), now: monotonicNanoseconds())
+    } catch {
+      end(.defragmentationFailed(error))
+    }
+  }
+
+  private func end(_ report: WorkReport) {
+    worked(report)
+    switch report {
+    case .defragmented(let report): answer(.success(report))
+    case .defragmentationFailed(let error): answer(.failure(error))
+    case .progressed, .removalFailed, .scrubbed, .damaged: return
+    }
+  }
+
+  private func answer(_ outcome: Result<DefragmentReport, StoreError>?) {
+    let completions = waiting
+    waiting = []
+    for completion in completions { completion(outcome) }
   }
 }

@@ -20,6 +20,7 @@ public enum ServerMain {
   }
 
   private static func serve(_ configuration: ServerConfiguration, _ logger: Logger) -> Never {
+    FaultNaming.install()
     do {
       let member = try RunningMember.open(configuration, logger)
       try member.serve()

@@ -16,8 +16,9 @@ public final class Applier: @unchecked Sendable {
   private var boundary: Boundary
   /// Set at each entry boundary: generations may have been committed since, and the snapshot may be old.
   private var isStale = true
-  /// Pages of the filling generation that room was made for.
+  /// Pages of the filling generation that room was made for, and in which file.
   private var coveredPages = 0
+  private var coveredFile: StoreFile
   /// Bytes of the filling generation that `Store.allocatedBytes` knows of.
   private var countedBytes = 0
   /// The main revision of the entry under way, 0 while it has changed no key, and its last sub.
@@ -26,7 +27,9 @@ public final class Applier: @unchecked Sendable {
 
   init(store: Store) throws(StoreError) {
     self.store = store
-    filling = try store.current().filling
+    let published = try store.current()
+    filling = published.filling
+    coveredFile = published.file
     boundary = filling.publishedBoundary
     reader = try store.view()
   }
@@ -158,9 +161,11 @@ public final class Applier: @unchecked Sendable {
       store.poison(error)
       throw error
     }
-    if filling.need.pagesMax > coveredPages {
+    let file = store.file
+    if filling.need.pagesMax > coveredPages || file !== coveredFile {
       coveredPages = filling.need.pagesMax + 16
-      store.space.extend(for: [filling.need, committing?.need ?? SpaceNeed()])
+      coveredFile = file
+      file.space.extend(for: [filling.need, committing?.need ?? SpaceNeed()])
     }
   }
 
@@ -176,13 +181,26 @@ public final class Applier: @unchecked Sendable {
     isStale = true
   }
 
+  /// Lets go of a data file that a defragmentation has replaced, so that it can be removed. To be called
+  /// between entries; the next entry would do so too, but may be long in coming.
+  public func followFile() throws(StoreError) {
+    precondition(openMain == 0, "called inside an entry")
+    let file = try store.current().file
+    try reader.rest(in: file)
+    isStale = true
+    guard file !== coveredFile else { return }
+    coveredFile = file
+    coveredPages = 0
+  }
+
   /// Publishes, and hands the filling generation to the committer. False if that still has the last one
   /// (backpressure: ask again after its commit); true as well when nothing was finished since the last
   /// freeze.
   public func freeze() throws(StoreError) -> Bool {
     publish()
     guard try store.current().committing == nil else { return false }
-    if store.isShortOfSpace { store.space.extend(for: [filling.need]) }
+    let file = store.file
+    if file.space.isShort { file.space.extend(for: [filling.need]) }
     guard !filling.isEmpty else { return true }
     let options = store.options
     let next = try Generation(

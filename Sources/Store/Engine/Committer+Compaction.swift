@@ -13,7 +13,7 @@ internal import Model
 /// with the last batch. Nothing is kept in memory between batches.
 extension Committer {
   func compact(
-    _ transaction: inout WriteTransaction, _ state: inout DiskState, rows: Int, _ report: inout CommitReport
+    _ transaction: inout CommitTransaction, _ state: inout DiskState, rows: Int, _ report: inout CommitReport
   ) throws(StoreError) {
     let target = state.scheduled
     var batch = CompactionBatch()
@@ -33,10 +33,10 @@ extension Committer {
   /// Collects what a batch deletes. The rows are read first and deleted afterwards: a change makes
   /// everything read before invalid. Returns where the next batch begins, nil if the target was reached.
   private func visit(
-    from start: Revision, target: Int64, rows: Int, _ transaction: inout WriteTransaction,
+    from start: Revision, target: Int64, rows: Int, _ transaction: inout CommitTransaction,
     _ batch: inout CompactionBatch
   ) throws(StoreError) -> Revision? {
-    let table = store.tables.rev
+    let table = file.tables.rev
     var key = RevisionKey(start)
     do throws(LMDBError) {
       var found = try key.withBytes { (bytes: UnsafeRawBufferPointer) throws(LMDBError) in
@@ -58,7 +58,7 @@ extension Committer {
       throw StoreError(error)
     }
     if let corrupt = batch.corrupt {
-      throw StoreError.corrupt(file: store.path, table: .rev, key: corrupt, reason: "checksum or form")
+      throw StoreError.corrupt(file: file.path, table: .rev, key: corrupt, reason: "checksum or form")
     }
     return nil
   }
@@ -66,10 +66,10 @@ extension Committer {
   /// In revision order, and each out of the set-hash. A row that is not there was deleted by an earlier
   /// compaction.
   private func deleteRows(
-    _ batch: CompactionBatch, _ transaction: inout WriteTransaction, _ state: inout DiskState,
+    _ batch: CompactionBatch, _ transaction: inout CommitTransaction, _ state: inout DiskState,
     _ report: inout CommitReport
   ) throws(StoreError) {
-    let table = store.tables.rev
+    let table = file.tables.rev
     for revision in batch.deletions.sorted() {
       var key = RevisionKey(revision)
       try key.withBytes { (bytes: UnsafeRawBufferPointer) throws(StoreError) in
@@ -78,13 +78,15 @@ extension Committer {
           guard let row = RevisionRow(key: bytes, value: value), row.isIntact else {
             throw LMDBError.corruptRow
           }
-          state.setHash -= SetHash(
+          let hash = SetHash(
             main: revision.main, sub: UInt32(truncatingIfNeeded: revision.sub), keyValue: row.keyValue)
-          if try transaction.delete(table, bytes) { report.rowsDeleted += 1 }
+          state.setHash -= hash
+          work.scrub?.removed(bytes, hash)
+          if try transaction.delete(revision: bytes, hash, in: table) { report.rowsDeleted += 1 }
         } catch {
           if error == .corruptRow {
             throw StoreError.corrupt(
-              file: store.path, table: .rev, key: Array(bytes), reason: "checksum or form")
+              file: file.path, table: .rev, key: Array(bytes), reason: "checksum or form")
           }
           throw StoreError(error)
         }
@@ -93,9 +95,9 @@ extension Committer {
   }
 
   private func deleteKeys(
-    _ batch: CompactionBatch, _ transaction: inout WriteTransaction, _ state: inout DiskState
+    _ batch: CompactionBatch, _ transaction: inout CommitTransaction, _ state: inout DiskState
   ) throws(StoreError) {
-    let keys = KeyTable(tables: store.tables, path: store.path, nextNode: state.nextNode)
+    let keys = KeyTable(tables: file.tables, path: file.path, nextNode: state.nextNode)
     for tombstone in batch.tombstones.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
       try tombstone.key.withBytes { (key: UnsafeRawBufferPointer) throws(StoreError) in
         try keys.delete(key, ifAt: tombstone.revision, &transaction)

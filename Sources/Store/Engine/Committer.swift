@@ -21,14 +21,19 @@ public struct CommitReport: Hashable, Sendable {
 /// calling thread.
 public final class Committer: @unchecked Sendable {
   let store: Store
-  /// What LMDB holds.
+  /// The file in use; only the committer changes it.
+  var file: StoreFile
+  /// What it holds.
   var state: DiskState
+  /// Work beside the commits, see `Committer+Work.swift`.
+  var work: CommitterWork
 
   init(store: Store) throws(StoreError) {
     self.store = store
-    let transaction: ReadTransaction
-    do throws(LMDBError) { transaction = try store.environment.beginRead() } catch { throw StoreError(error) }
-    state = try store.diskState(in: transaction)
+    file = try store.current().file
+    state = try file.state(in: try file.beginRead())
+    work = CommitterWork()
+    work.scrub = store.options.scrub.map { Scrub($0, store.scrubCounters) }
   }
 
   /// True if `commitNext` would do something: a frozen generation, or compaction left to do.
@@ -56,8 +61,11 @@ public final class Committer: @unchecked Sendable {
 
   private func commit(_ generation: Generation?) throws(StoreError) -> CommitReport {
     var next = state
-    var transaction: WriteTransaction
-    do throws(LMDBError) { transaction = try store.environment.beginWrite() } catch {
+    let copy = work.defragmentation?.copy
+    var transaction: CommitTransaction
+    do throws(LMDBError) {
+      transaction = CommitTransaction(try file.environment.beginWrite(), copy: copy)
+    } catch {
       throw StoreError(error)
     }
     if let generation {
@@ -72,12 +80,13 @@ public final class Committer: @unchecked Sendable {
     }
     let transactionID = transaction.transactionID
     do throws(LMDBError) {
-      try transaction.putPlain(store.tables[.meta], .meta, key: DiskState.key, payload: next.payload)
+      try transaction.putState(next, in: file.tables[.meta])
       try transaction.commit()
     } catch {
       throw StoreError(error)
     }
     state = next
+    copy?.commit(adding: generation?.setHash ?? SetHash())
     store.didCommit(transactionID: transactionID, generation: next.generation)
     return report
   }
@@ -92,7 +101,7 @@ public final class Committer: @unchecked Sendable {
   // MARK: one generation
 
   private func write(
-    _ generation: Generation, _ transaction: inout WriteTransaction, _ state: inout DiskState
+    _ generation: Generation, _ transaction: inout CommitTransaction, _ state: inout DiskState
   ) throws(StoreError) {
     do throws(LMDBError) { try writeRevisions(generation, &transaction) } catch { throw StoreError(error) }
     try writeKeys(generation, &transaction, &state)
@@ -100,14 +109,14 @@ public final class Committer: @unchecked Sendable {
   }
 
   private func writeRevisions(
-    _ generation: Generation, _ transaction: inout WriteTransaction
+    _ generation: Generation, _ transaction: inout CommitTransaction
   ) throws(LMDBError) {
     for index in 0..<generation.recordCount {
       let record = generation.revisions[index]
       var key = RevisionKey(record.revision)
       let keyValue = record.keyValue
       try key.withBytes { (key: UnsafeRawBufferPointer) throws(LMDBError) in
-        try transaction.append(store.tables.rev, key, count: RowFormat.revisionHeaderBytes + keyValue.count) {
+        try transaction.append(file.tables.rev, key, count: RowFormat.revisionHeaderBytes + keyValue.count) {
           target in
           RevisionRow.encode(
             key: key, flags: record.isTombstone ? RowFormat.tombstone : 0, pointers: record.pointers,
@@ -118,9 +127,9 @@ public final class Committer: @unchecked Sendable {
   }
 
   private func writeKeys(
-    _ generation: Generation, _ transaction: inout WriteTransaction, _ state: inout DiskState
+    _ generation: Generation, _ transaction: inout CommitTransaction, _ state: inout DiskState
   ) throws(StoreError) {
-    var keys = KeyTable(tables: store.tables, path: store.path, nextNode: state.nextNode)
+    var keys = KeyTable(tables: file.tables, path: file.path, nextNode: state.nextNode)
     var node = generation.keys.first
     while let current = node {
       if let record = current.record.map(VersionRecord.init) {
@@ -137,7 +146,7 @@ public final class Committer: @unchecked Sendable {
   }
 
   private func writeChanges(
-    _ generation: Generation, _ transaction: inout WriteTransaction
+    _ generation: Generation, _ transaction: inout CommitTransaction
   ) throws(LMDBError) {
     var node = generation.changes.first
     while let current = node {
@@ -145,10 +154,10 @@ public final class Committer: @unchecked Sendable {
       if let record = current.record.map(ChangeRecord.init), let table = Table(rawValue: tagged[0]) {
         let key = UnsafeRawBufferPointer(rebasing: tagged[1...])
         if record.isDeletion {
-          try transaction.delete(store.tables[table], key)
+          try transaction.delete(file.tables[table], key)
         } else {
           let payload = record.payload
-          try transaction.put(store.tables[table], key, count: RowFormat.checksumBytes + payload.count) {
+          try transaction.put(file.tables[table], key, count: RowFormat.checksumBytes + payload.count) {
             target in TableValue.encode(table, key: key, payload: payload, to: target)
           }
         }

@@ -8,12 +8,12 @@ extension ReadView {
   func diskKeyRow(_ key: UnsafeRawBufferPointer) throws(StoreError) -> KeyRow? {
     guard key.count < RowFormat.keyPartBytes else { return try diskLongKeyRow(key) }
     let value: UnsafeRawBufferPointer?
-    do throws(LMDBError) { value = try transaction.get(store.tables.key, key) } catch {
+    do throws(LMDBError) { value = try transaction.get(file.tables.key, key) } catch {
       throw StoreError(error)
     }
     guard let value else { return nil }
     guard let row = KeyRow(table: .key, key: key, value: value) else {
-      throw StoreError.corrupt(file: store.path, table: .key, key: Array(key), reason: "checksum or form")
+      throw StoreError.corrupt(file: file.path, table: .key, key: Array(key), reason: "checksum or form")
     }
     return row
   }
@@ -38,13 +38,13 @@ extension ReadView {
     entry.set(node: node, part: rest)
     return try entry.withBytes { (bytes: UnsafeRawBufferPointer) throws(StoreError) -> KeyRow? in
       let value: UnsafeRawBufferPointer?
-      do throws(LMDBError) { value = try transaction.get(store.tables.long, bytes) } catch {
+      do throws(LMDBError) { value = try transaction.get(file.tables.long, bytes) } catch {
         throw StoreError(error)
       }
       guard let value else { return nil }
       guard let row = KeyRow(table: .long, key: bytes, value: value) else {
         throw StoreError.corrupt(
-          file: store.path, table: .long, key: Array(bytes), reason: "checksum or form")
+          file: file.path, table: .long, key: Array(bytes), reason: "checksum or form")
       }
       return row
     }
@@ -52,12 +52,12 @@ extension ReadView {
 
   private func link(_ table: Table, _ key: UnsafeRawBufferPointer) throws(StoreError) -> UInt64? {
     let value: UnsafeRawBufferPointer?
-    do throws(LMDBError) { value = try transaction.get(store.tables[table], key) } catch {
+    do throws(LMDBError) { value = try transaction.get(file.tables[table], key) } catch {
       throw StoreError(error)
     }
     guard let value else { return nil }
     guard let link = LinkRow(table: table, key: key, value: value) else {
-      throw StoreError.corrupt(file: store.path, table: table, key: Array(key), reason: "link")
+      throw StoreError.corrupt(file: file.path, table: table, key: Array(key), reason: "link")
     }
     return link.node
   }
@@ -69,12 +69,12 @@ extension ReadView {
     var key = RevisionKey(revision)
     return try key.withBytes { (bytes: UnsafeRawBufferPointer) throws(StoreError) -> RevisionRow? in
       let value: UnsafeRawBufferPointer?
-      do throws(LMDBError) { value = try transaction.get(store.tables.rev, bytes) } catch {
+      do throws(LMDBError) { value = try transaction.get(file.tables.rev, bytes) } catch {
         throw StoreError(error)
       }
       guard let value else { return nil }
       guard let row = RevisionRow(key: bytes, value: value) else {
-        throw StoreError.corrupt(file: store.path, table: .rev, key: Array(bytes), reason: "checksum or form")
+        throw StoreError.corrupt(file: file.path, table: .rev, key: Array(bytes), reason: "checksum or form")
       }
       return row
     }
@@ -105,7 +105,7 @@ extension ReadView {
   func corrupt(_ revision: Revision, _ reason: String) -> StoreError {
     var key = RevisionKey(revision)
     return .corrupt(
-      file: store.path, table: .rev, key: key.withBytes { bytes in Array(bytes) }, reason: reason)
+      file: file.path, table: .rev, key: key.withBytes { bytes in Array(bytes) }, reason: reason)
   }
 
   /// A `rev` row as seen by callers.

@@ -5,7 +5,7 @@ internal import Model
 /// it is held no page is reused and the file grows with every commit, so it writes to a local file at disk
 /// speed, one at a time, and gives up beyond its limit of growth.
 public final class Export: @unchecked Sendable {
-  private let store: Store
+  private let file: StoreFile
   private var transaction: ReadTransaction
   let state: DiskState
   private let usedPagesMax: Int
@@ -19,19 +19,19 @@ public final class Export: @unchecked Sendable {
   public var setHash: SetHash { state.setHash }
 
   init(
-    store: Store, transaction: consuming ReadTransaction, state: DiskState, fileGrowthBytesMax: Int64
+    file: StoreFile, transaction: consuming ReadTransaction, state: DiskState, fileGrowthBytesMax: Int64
   ) {
-    self.store = store
+    self.file = file
     self.transaction = transaction
     self.state = state
-    startPages = store.environment.usedPages
-    let growth = fileGrowthBytesMax / Int64(store.environment.pageBytes)
+    startPages = file.environment.usedPages
+    let growth = fileGrowthBytesMax / Int64(file.environment.pageBytes)
     usedPagesMax = Int(min(Int64(startPages).addingReportingOverflow(growth).partialValue, .max))
   }
 
   /// The `confState` row of `meta`, if there is one.
   public func confState() throws(StoreError) -> [UInt8]? {
-    try readPlain(transaction, store.tables, .meta, Array("confState".utf8), path: store.path).map {
+    try readPlain(transaction, file.tables, .meta, Array("confState".utf8), path: file.path).map {
       Array($0)
     }
   }
@@ -42,14 +42,14 @@ public final class Export: @unchecked Sendable {
     _ body: (Table, UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StoreError) -> ScanStep
   ) throws(StoreError) {
     for table in Table.allCases {
-      var cursor = try transaction.open(store.tables[table])
+      var cursor = try transaction.open(file.tables[table])
       var found: Bool
       do throws(LMDBError) { found = try cursor.first() } catch { throw StoreError(error) }
       var visited = 0
       while found {
         guard RowCheck.isValid(table, key: cursor.key, value: cursor.value) else {
           throw StoreError.corrupt(
-            file: store.path, table: table, key: Array(cursor.key), reason: "checksum or form")
+            file: file.path, table: table, key: Array(cursor.key), reason: "checksum or form")
         }
         if try body(table, cursor.key, cursor.value) == .stop { return }
         visited += 1
@@ -61,10 +61,10 @@ public final class Export: @unchecked Sendable {
   }
 
   private func checkGrowth() throws(StoreError) {
-    let used = store.environment.usedPages
+    let used = file.environment.usedPages
     guard used > usedPagesMax else { return }
     throw StoreError.exportAborted(
-      file: store.path, grownBytes: Int64(used - startPages) * Int64(store.environment.pageBytes))
+      file: file.path, grownBytes: Int64(used - startPages) * Int64(file.environment.pageBytes))
   }
 
   /// Lets go of the transaction. The export must not be used any more.
@@ -76,7 +76,7 @@ public final class Export: @unchecked Sendable {
     try forEachRow { table, key, value throws(StoreError) in
       guard table == .rev else { return .stop }
       guard let revision = RevisionKey.revision(key), let row = RevisionRow(key: key, value: value) else {
-        throw StoreError.corrupt(file: store.path, table: .rev, key: Array(key), reason: "form")
+        throw StoreError.corrupt(file: file.path, table: .rev, key: Array(key), reason: "form")
       }
       sum += SetHash(
         main: revision.main, sub: UInt32(truncatingIfNeeded: revision.sub), keyValue: row.keyValue)

@@ -23,7 +23,7 @@ struct KeyTable {
   /// Writes the latest row of a key, with links down to it where it is long.
   mutating func put(
     _ key: UnsafeRawBufferPointer, _ record: VersionRecord, inlined: UnsafeRawBufferPointer,
-    _ transaction: inout WriteTransaction
+    _ transaction: inout CommitTransaction
   ) throws(StoreError) {
     guard key.count < RowFormat.keyPartBytes else {
       let place = try linkDown(key, &transaction)
@@ -37,7 +37,7 @@ struct KeyTable {
   @inline(__always)
   private func put(
     _ table: Table, _ entry: UnsafeRawBufferPointer, _ record: VersionRecord,
-    _ inlined: UnsafeRawBufferPointer, _ transaction: inout WriteTransaction
+    _ inlined: UnsafeRawBufferPointer, _ transaction: inout CommitTransaction
   ) throws(StoreError) {
     do throws(LMDBError) {
       let database = table == .key ? tables.key : tables.long
@@ -53,7 +53,7 @@ struct KeyTable {
 
   /// Deletes the latest row of a key if it is the one of `revision`, and the nodes that are empty then.
   func delete(
-    _ key: UnsafeRawBufferPointer, ifAt revision: Revision, _ transaction: inout WriteTransaction
+    _ key: UnsafeRawBufferPointer, ifAt revision: Revision, _ transaction: inout CommitTransaction
   ) throws(StoreError) {
     let places = try places(key, &transaction)
     guard let leaf = places.last, try isRow(leaf, at: revision, &transaction) else { return }
@@ -71,7 +71,7 @@ struct KeyTable {
 
   /// The links of a key and the place of its row, outermost first; empty if a link is missing.
   private func places(
-    _ key: UnsafeRawBufferPointer, _ transaction: inout WriteTransaction
+    _ key: UnsafeRawBufferPointer, _ transaction: inout CommitTransaction
   ) throws(StoreError) -> [Place] {
     guard key.count >= RowFormat.keyPartBytes else { return [Place(table: .key, bytes: Array(key))] }
     let part = RowFormat.keyPartBytes
@@ -89,7 +89,7 @@ struct KeyTable {
 
   /// The place of a long key's row; missing links are made.
   private mutating func linkDown(
-    _ key: UnsafeRawBufferPointer, _ transaction: inout WriteTransaction
+    _ key: UnsafeRawBufferPointer, _ transaction: inout CommitTransaction
   ) throws(StoreError) -> Place {
     let part = RowFormat.keyPartBytes
     var place = Place(table: .key, bytes: Array(key[..<part]))
@@ -122,7 +122,7 @@ struct KeyTable {
     withUnsafeBytes(of: node.bigEndian) { Array($0) } + Array(part)
   }
 
-  private func link(_ place: Place, _ transaction: inout WriteTransaction) throws(StoreError) -> UInt64? {
+  private func link(_ place: Place, _ transaction: inout CommitTransaction) throws(StoreError) -> UInt64? {
     try place.bytes.withBytes { (entry: UnsafeRawBufferPointer) throws(StoreError) -> UInt64? in
       let value: UnsafeRawBufferPointer?
       do throws(LMDBError) { value = try transaction.get(tables[place.table], entry) } catch {
@@ -137,7 +137,7 @@ struct KeyTable {
   }
 
   private func isRow(
-    _ place: Place, at revision: Revision, _ transaction: inout WriteTransaction
+    _ place: Place, at revision: Revision, _ transaction: inout CommitTransaction
   ) throws(StoreError) -> Bool {
     try place.bytes.withBytes { (entry: UnsafeRawBufferPointer) throws(StoreError) -> Bool in
       let value: UnsafeRawBufferPointer?
@@ -153,7 +153,8 @@ struct KeyTable {
   }
 
   /// True if no row is left in the node of `entry`.
-  private func isNodeEmpty(_ entry: [UInt8], _ transaction: inout WriteTransaction) throws(StoreError) -> Bool
+  private func isNodeEmpty(_ entry: [UInt8], _ transaction: inout CommitTransaction) throws(StoreError)
+    -> Bool
   {
     let node = Array(entry[..<RowFormat.nodeBytes])
     return try node.withBytes { (prefix: UnsafeRawBufferPointer) throws(StoreError) -> Bool in

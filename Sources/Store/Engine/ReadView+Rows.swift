@@ -20,7 +20,7 @@ extension ReadView {
   private func diskRows(
     from: Revision, limit: Int64, _ body: (Revision, Row) throws(StoreError) -> ScanStep
   ) throws(StoreError) -> ScanStep {
-    var cursor = try transaction.open(store.tables.rev)
+    var cursor = try transaction.open(file.tables.rev)
     var found: Bool
     var start = RevisionKey(from)
     do throws(LMDBError) {
@@ -35,7 +35,7 @@ extension ReadView {
         let row = RevisionRow(key: cursor.key, value: cursor.value)
       else {
         throw StoreError.corrupt(
-          file: store.path, table: .rev, key: Array(cursor.key), reason: "checksum or form")
+          file: file.path, table: .rev, key: Array(cursor.key), reason: "checksum or form")
       }
       if revision.main > limit { break }
       if try body(revision, try decode(row, at: revision)) == .stop { return .stop }
@@ -67,7 +67,7 @@ extension ReadView {
       }
     }
     if let change = found { return change.isDeletion ? nil : Array(change.payload) }
-    return try readPlain(transaction, store.tables, table, key, path: store.path).map { Array($0) }
+    return try readPlain(transaction, file.tables, table, key, path: file.path).map { Array($0) }
   }
 
   private func change(_ generation: Generation?, _ tagged: UnsafeRawBufferPointer) -> ChangeRecord? {
@@ -90,7 +90,7 @@ extension ReadView {
         olderNode = older?.changes.firstNode(atOrAbove: tagged)
       }
     }
-    var cursor = try transaction.open(store.tables[table])
+    var cursor = try transaction.open(file.tables[table])
     var hasDisk: Bool
     do throws(LMDBError) {
       hasDisk = try from.withBytes { (bytes: UnsafeRawBufferPointer) throws(LMDBError) in
@@ -119,7 +119,7 @@ extension ReadView {
         if !change.isDeletion, try body(key, change.payload) == .stop { return }
       } else if isOnDisk {
         guard let payload = TableValue.payload(table, key: cursor.key, value: cursor.value) else {
-          throw StoreError.corrupt(file: store.path, table: table, key: Array(cursor.key), reason: "checksum")
+          throw StoreError.corrupt(file: file.path, table: table, key: Array(cursor.key), reason: "checksum")
         }
         if try body(key, payload) == .stop { return }
       }

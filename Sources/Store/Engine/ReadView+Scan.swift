@@ -83,7 +83,7 @@ extension ReadView {
   ) throws(StoreError) {
     var newerNode = newer?.keys.firstNode(atOrAbove: from)
     var olderNode = older?.keys.firstNode(atOrAbove: from)
-    var disk = try KeyCursor(transaction, store.tables, path: store.path)
+    var disk = try KeyCursor(transaction, file.tables, path: file.path)
     try disk.seek(from)
     while true {
       // The smallest key, and who has it.

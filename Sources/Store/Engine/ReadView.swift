@@ -6,7 +6,9 @@ internal import Model
 /// between slices and look at `compactRevision` again each time.
 public final class ReadView: @unchecked Sendable {
   let store: Store
-  var transaction: ReadTransaction
+  /// The file that the snapshot is of.
+  private(set) var file: StoreFile
+  private(set) var transaction: ReadTransaction
   /// Generations above the snapshot, the newer one first.
   var newer: Generation?
   var older: Generation?
@@ -28,8 +30,9 @@ public final class ReadView: @unchecked Sendable {
   /// to refuse: their rows may be gone.
   public var compactRevision: Int64 { boundary.compactRevision }
 
-  init(store: Store, transaction: consuming ReadTransaction) {
+  init(store: Store, file: StoreFile, transaction: consuming ReadTransaction) {
     self.store = store
+    self.file = file
     self.transaction = transaction
   }
 
@@ -39,8 +42,17 @@ public final class ReadView: @unchecked Sendable {
     // The generations first, then the snapshot: whatever a commit takes out of the list afterwards is in the
     // retained ones, whatever it took out before is in the snapshot.
     let published = try store.current()
-    do throws(LMDBError) { try transaction.renew() } catch { throw StoreError(error) }
+    try takeSnapshot(of: published.file)
     try select(from: published)
+  }
+
+  private func takeSnapshot(of file: StoreFile) throws(StoreError) {
+    if file === self.file {
+      do throws(LMDBError) { try transaction.renew() } catch { throw StoreError(error) }
+    } else {
+      transaction = try file.beginRead()
+      self.file = file
+    }
   }
 
   /// Lets go of snapshot and generations. The view must not be used any more.
@@ -60,7 +72,7 @@ public final class ReadView: @unchecked Sendable {
     var committed = published.committedGeneration
     if transaction.transactionID != published.transactionID {
       // A commit fell between the two. Its own state tells which generation came with it.
-      let state = try store.diskState(in: transaction)
+      let state = try file.state(in: transaction)
       committed = state.generation
       if published.filling.number <= committed {
         boundary = state.boundary
@@ -80,8 +92,8 @@ public final class ReadView: @unchecked Sendable {
 
   /// The applier's form of `renew`: its own unfinished changes are visible.
   func selectForWriting(from published: Published, compactRevision: Int64) throws(StoreError) {
-    if isResting || transaction.transactionID != published.transactionID {
-      do throws(LMDBError) { try transaction.renew() } catch { throw StoreError(error) }
+    if isResting || published.file !== file || transaction.transactionID != published.transactionID {
+      try takeSnapshot(of: published.file)
       isResting = false
     }
     try select(from: published)
@@ -94,6 +106,12 @@ public final class ReadView: @unchecked Sendable {
   func rest() {
     transaction.reset()
     isResting = true
+  }
+
+  /// Rests in a file that has taken the place of the one before, so that the old one can close.
+  func rest(in file: StoreFile) throws(StoreError) {
+    if file !== self.file { try takeSnapshot(of: file) }
+    rest()
   }
 
   /// The newest version of `key` with main <= `at`, tombstones included; nil if there is none, or none that
@@ -145,7 +163,7 @@ public final class ReadView: @unchecked Sendable {
 
   private func corruptLatest(_ key: UnsafeRawBufferPointer) -> StoreError {
     .corrupt(
-      file: store.path, table: key.count < RowFormat.keyPartBytes ? .key : .long, key: Array(key),
+      file: file.path, table: key.count < RowFormat.keyPartBytes ? .key : .long, key: Array(key),
       reason: "KeyValue checksum")
   }
 }

@@ -41,6 +41,13 @@ public struct SetHash: Hashable, Sendable, CustomStringConvertible {
     low = digest.0
   }
 
+  /// The hash of a row of `rev` whose form and checksums were verified.
+  init(verified key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    self.init(
+      main: key.signed64(0), sub: UInt32(truncatingIfNeeded: key.word64(8)),
+      keyValue: UnsafeRawBufferPointer(rebasing: value[RowFormat.revisionHeaderBytes...]))
+  }
+
   static func += (sum: inout SetHash, term: SetHash) {
     let (low, carry) = sum.low.addingReportingOverflow(term.low)
     sum.low = low

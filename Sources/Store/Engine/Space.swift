@@ -39,6 +39,20 @@ final class Space: Sendable {
 
   var isShort: Bool { short.load(ordering: .relaxed) }
 
+  /// Bytes of the file behind the data that are allocated.
+  var aheadBytes: Int64 {
+    allocatedBytes.load(ordering: .relaxed) - Int64(environment.usedPages) * pageBytes
+  }
+
+  /// Makes as much room as another file of the same data had. False if there is not so much.
+  func extend(ahead bytes: Int64) -> Bool {
+    let needed = max(bytes, Int64(reservePages) * pageBytes) + Int64(environment.usedPages) * pageBytes
+    let target = (needed / stepBytes + 1) * stepBytes
+    guard target <= mapBytes, grow(from: 0, to: target) else { return false }
+    allocatedBytes.store(target, ordering: .relaxed)
+    return true
+  }
+
   /// Makes room for the commits of these generations. Called by the applier at entry boundaries, and with
   /// each generation's latest need, so that only the last 16 pages of slack lie between two calls.
   func extend(for generations: [SpaceNeed]) {

@@ -7,6 +7,7 @@ extension Store {
   public static func open(
     path: String, options: StoreOptions = StoreOptions(), identity: StoreIdentity?
   ) throws(StoreError) -> Store {
+    try checkPages(path)
     let environment: Environment
     do throws(LMDBError) {
       environment = try Environment(
@@ -26,13 +27,29 @@ extension Store {
     let filling = try Generation(
       number: state.generation + 1, boundary: state.boundary,
       arena: Arena(pool: pool, memoryBytesMax: options.generationMemoryBytesMax, spillPath: path))
-    let store = Store(
-      path: path, options: options, environment: environment, pool: pool, recovery: recovery,
+    let file = StoreFile(environment, options: options)
+    file.space.extend(for: [])
+    return Store(
+      path: path, options: options, pool: pool, recovery: recovery,
       published: Published(
-        filling: filling, committing: nil, transactionID: transactionID,
+        file: file, filling: filling, committing: nil, transactionID: transactionID,
         committedGeneration: state.generation))
-    store.space.extend(for: [])
-    return store
+  }
+
+  /// Free lists of more pages than this are left to the scrub: opening must be instant.
+  private static let freeListPagesMax = 256
+
+  /// LMDB trusts its meta pages, roots and list of free pages, which have no checksums: looked at before it does.
+  private static func checkPages(_ path: String) throws(StoreError) {
+    let file: PageFile?
+    do throws(LMDBError) { file = try PageFile.open(path) } catch { throw StoreError(error) }
+    guard let file else { return }
+    do throws(PageDamage) {
+      try PageAudit.quick(
+        try file.reader(), tables: Table.names, freeListPagesMax: freeListPagesMax)
+    } catch {
+      throw StoreError(error)
+    }
   }
 
   /// A file that holds no row at all: just made, or a creation that never committed.

@@ -3,15 +3,21 @@ internal import Synchronization
 
 /// What views start from; replaced as a whole at each freeze and each commit.
 final class Published: Sendable {
+  /// The data file. The generations lie above its last commit and belong to no other file.
+  let file: StoreFile
   /// The generation that the applier fills.
   let filling: Generation
   /// The frozen one on its way to LMDB.
   let committing: Generation?
-  /// LMDB's last transaction that the store knows of, and the last generation in it.
+  /// The file's last transaction that the store knows of, and the last generation in it.
   let transactionID: UInt64
   let committedGeneration: UInt64
 
-  init(filling: Generation, committing: Generation?, transactionID: UInt64, committedGeneration: UInt64) {
+  init(
+    file: StoreFile, filling: Generation, committing: Generation?, transactionID: UInt64,
+    committedGeneration: UInt64
+  ) {
+    self.file = file
     self.filling = filling
     self.committing = committing
     self.transactionID = transactionID
@@ -36,15 +42,15 @@ final class Published: Sendable {
 /// A write that fails leaves nothing to go on with: clients were answered already. It poisons the store,
 /// every later call throws, and the process stops and replays.
 public final class Store: Sendable {
+  /// The file that was opened; after a defragmentation the data is in another one.
   public let path: String
   /// What was found in the file when it was opened.
   public let recovery: StoreRecovery
   let options: StoreOptions
-  let environment: Environment
-  let tables: TableHandles
   let pool: BlockPool
-  let space: Space
   let allocated = AllocatedSize()
+  /// What the scrub has done so far.
+  public let scrubCounters = ScrubCounters()
   private let state: Mutex<State>
 
   private struct State {
@@ -55,26 +61,21 @@ public final class Store: Sendable {
   }
 
   init(
-    path: String, options: StoreOptions, environment: Environment, pool: BlockPool, recovery: StoreRecovery,
-    published: Published
+    path: String, options: StoreOptions, pool: BlockPool, recovery: StoreRecovery, published: Published
   ) {
     self.path = path
     self.options = options
-    self.environment = environment
     self.pool = pool
     self.recovery = recovery
-    tables = TableHandles(environment)
-    space = Space(environment: environment, options: options)
-    allocated.databaseIs(Int64(environment.usedPages) * Int64(environment.pageBytes))
+    allocated.databaseIs(published.file.usedBytes)
     state = Mutex(State(published: published))
   }
 
   /// A consistent view of the last published state; any thread, about 100 ns.
   public func view() throws(StoreError) -> ReadView {
     let published = try current()
-    let transaction: ReadTransaction
-    do throws(LMDBError) { transaction = try environment.beginRead() } catch { throw StoreError(error) }
-    let view = ReadView(store: self, transaction: transaction)
+    let view = ReadView(
+      store: self, file: published.file, transaction: try published.file.beginRead())
     try view.select(from: published)
     return view
   }
@@ -101,6 +102,7 @@ public final class Store: Sendable {
 
   /// Sizes for Status and metrics.
   public func sizes() throws(StoreError) -> StoreSizes {
+    let environment = try current().file.environment
     do throws(LMDBError) {
       let statistics = try environment.statistics()
       return StoreSizes(
@@ -115,10 +117,14 @@ public final class Store: Sendable {
   /// True while the file could not be extended ahead for what may still be committed: growth must be
   /// refused, and NOSPACE goes through the log. Deletions and compaction have room set aside. Looked at
   /// again with each entry that grows, and while it lasts at each `Applier.freeze`.
-  public var isShortOfSpace: Bool { space.isShort }
+  public var isShortOfSpace: Bool { file.space.isShort }
+
+  /// The data file in use.
+  var file: StoreFile { state.withLock { state in state.published.file } }
 
   /// Clears reader slots that dead processes left behind; call it now and then. Returns how many.
   public func clearStaleReaders() throws(StoreError) -> Int {
+    let environment = file.environment
     do throws(LMDBError) { return try environment.clearStaleReaders() } catch { throw StoreError(error) }
   }
 
@@ -132,11 +138,10 @@ public final class Store: Sendable {
   /// cannot reuse pages meanwhile; an export gives up when it has grown by `fileGrowthBytesMax`. Freeze and
   /// commit first for a newer boundary.
   public func export(fileGrowthBytesMax: Int64) throws(StoreError) -> Export {
-    _ = try current()
-    let transaction: ReadTransaction
-    do throws(LMDBError) { transaction = try environment.beginRead() } catch { throw StoreError(error) }
-    let state = try diskState(in: transaction)
-    return Export(store: self, transaction: transaction, state: state, fileGrowthBytesMax: fileGrowthBytesMax)
+    let file = try current().file
+    let transaction = try file.beginRead()
+    let state = try file.state(in: transaction)
+    return Export(file: file, transaction: transaction, state: state, fileGrowthBytesMax: fileGrowthBytesMax)
   }
 
   // MARK: published state
@@ -156,8 +161,8 @@ public final class Store: Sendable {
       let published = state.published
       guard published.committing == nil else { return false }
       state.published = Published(
-        filling: filling, committing: published.filling, transactionID: published.transactionID,
-        committedGeneration: published.committedGeneration)
+        file: published.file, filling: filling, committing: published.filling,
+        transactionID: published.transactionID, committedGeneration: published.committedGeneration)
       return true
     }
   }
@@ -169,14 +174,27 @@ public final class Store: Sendable {
       let published = state.published
       let isDone = (published.committing?.number ?? .max) <= generation
       state.published = Published(
-        filling: published.filling, committing: isDone ? nil : published.committing,
+        file: published.file, filling: published.filling, committing: isDone ? nil : published.committing,
         transactionID: transactionID, committedGeneration: generation)
       return published
     }
     if let committed = old.committing, committed.number <= generation {
       allocated.generationCommitted(committed.usedBytes)
     }
-    allocated.databaseIs(Int64(environment.usedPages) * Int64(environment.pageBytes))
+    allocated.databaseIs(old.file.usedBytes)
+    withExtendedLifetime(old) {}
+  }
+
+  /// Puts a file with the same committed content in the place of the one in use.
+  func replace(file: StoreFile, transactionID: UInt64) {
+    let old = state.withLock { state in
+      let published = state.published
+      state.published = Published(
+        file: file, filling: published.filling, committing: published.committing,
+        transactionID: transactionID, committedGeneration: published.committedGeneration)
+      return published
+    }
+    allocated.databaseIs(file.usedBytes)
     withExtendedLifetime(old) {}
   }
 
@@ -185,13 +203,6 @@ public final class Store: Sendable {
     state.withLock { state in
       if state.poison == nil { state.poison = error.description }
     }
-  }
-
-  func diskState(in transaction: borrowing ReadTransaction) throws(StoreError) -> DiskState {
-    guard let state = try DiskState.read(transaction, tables, path: path) else {
-      throw StoreError.incomplete(file: path)
-    }
-    return state
   }
 }
 

@@ -7,6 +7,8 @@ public enum StoreError: Error, Hashable, Sendable {
   case noSpace(file: String, operation: String)
   /// A row's checksum does not cover its bytes, or a row that must exist is missing.
   case corrupt(file: String, table: Table, key: [UInt8], reason: String)
+  /// A page of the data file cannot be right; `table` is the tree that leads to it.
+  case damagedPage(file: String, page: UInt64, table: String?, reason: String)
   /// The database library failed; the error names file and operation.
   case database(LMDBError)
   /// A system call on a file other than the database failed.
@@ -29,6 +31,8 @@ extension StoreError: CustomStringConvertible {
     case .noSpace(let file, let operation): "no space: \(operation) on \(file)"
     case .corrupt(let file, let table, let key, let reason):
       "corrupt row in \(file), table \(table), key \(hexadecimal(key)): \(reason)"
+    case .damagedPage(let file, let page, let table, let reason):
+      PageDamage(path: file, page: page, table: table, reason: reason).description
     case .database(let error): error.description
     case .file(let file, let operation, let code): "\(operation) on \(file) failed with errno \(code)"
     case .unknownFormat(let file, let version): "\(file) has unknown format version \(version)"

@@ -18,6 +18,17 @@ public struct StoreOptions: Hashable, Sendable {
   /// carries it, so that compaction drains faster than puts arrive.
   public var compactionBatchRows = 4096
 
+  /// Bytes of rows that one slice of a defragmentation copies.
+  public var defragmentStepBytes = 512 << 10
+  /// How fast a defragmentation copies, in bytes of rows a second: it shares the disk and the processor with
+  /// the members' work.
+  public var defragmentBytesPerSecond = 128 << 20
+  /// A defragmentation gives up when the file system has fewer bytes left than this: they are for the store.
+  public var defragmentReserveBytes: Int64 = 64 << 20
+
+  /// Reading the data file for damage in the background; nil: not at all.
+  public var scrub: ScrubOptions? = ScrubOptions()
+
   public init() {}
 }
 

@@ -24,11 +24,14 @@ public enum Table: UInt8, CaseIterable, Hashable, Sendable {
 
 extension Table {
   static let names = Table.allCases.map { "\($0)" }
+
+  /// Its place among the names.
+  var slot: Int { Int(rawValue) - 1 }
 }
 
 extension Environment {
   @inline(__always)
-  func database(_ table: Table) -> Database { database(Int(table.rawValue) - 1) }
+  func database(_ table: Table) -> Database { database(table.slot) }
 }
 
 /// Table handles, looked up once.
@@ -45,5 +48,5 @@ struct TableHandles {
     long = environment.database(.long)
   }
 
-  subscript(table: Table) -> Database { all[Int(table.rawValue) - 1] }
+  subscript(table: Table) -> Database { all[table.slot] }
 }

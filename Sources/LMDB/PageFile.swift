@@ -1,0 +1,57 @@
+internal import CLMDB
+internal import CPrimitives
+
+/// A file that no environment has open, mapped for looking at its pages before LMDB trusts them.
+public final class PageFile {
+  public let path: String
+  private let descriptor: Int32
+  private let bytes: UnsafeRawBufferPointer
+
+  /// Nil if there is no such file or it is empty: a new store.
+  public static func open(_ path: String) throws(LMDBError) -> PageFile? {
+    let descriptor = cairn_file_open(path, 0)
+    if descriptor == -LMDBError.notFoundCode { return nil }
+    guard descriptor >= 0 else { throw LMDBError(operation: "open", path: path, code: -descriptor) }
+    let length = cairn_file_length(descriptor)
+    guard length > 0 else {
+      cairn_file_close(descriptor)
+      if length < 0 { throw LMDBError(operation: "fstat", path: path, code: Int32(-length)) }
+      return nil
+    }
+    var error: Int32 = 0
+    guard let address = cairn_map(descriptor, 0, Int(length), &error) else {
+      cairn_file_close(descriptor)
+      throw LMDBError(operation: "mmap", path: path, code: error)
+    }
+    return PageFile(path, descriptor, UnsafeRawBufferPointer(start: address, count: Int(length)))
+  }
+
+  private init(_ path: String, _ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) {
+    self.path = path
+    self.descriptor = descriptor
+    self.bytes = bytes
+  }
+
+  deinit {
+    if let address = bytes.baseAddress {
+      cairn_unmap(UnsafeMutableRawPointer(mutating: address), bytes.count)
+    }
+    cairn_file_close(descriptor)
+  }
+
+  /// Reads the last committed state. The reader is of use as long as this object.
+  public func reader() throws(PageDamage) -> PageReader { try PageReader(path: path, bytes: bytes) }
+}
+
+extension Environment {
+  /// Reads the last committed state by its pages: on the writer's thread between its transactions, and while a
+  /// read transaction that began since the last commit keeps the pages from being used again.
+  public func pageReader() throws(PageDamage) -> PageReader {
+    var info = MDB_envinfo()
+    mdb_env_info(handle, &info)
+    let length = Int(max(cairn_file_length(descriptor), 0))
+    return try PageReader(
+      path: path,
+      bytes: UnsafeRawBufferPointer(start: info.me_mapaddr, count: min(info.me_mapsize, length)))
+  }
+}
