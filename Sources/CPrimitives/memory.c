@@ -80,6 +80,15 @@ void *cairn_map(int descriptor, int64_t offset, size_t length, int *error) {
   return address;
 }
 
+const void *cairn_map_file(int descriptor, size_t length, int *error) {
+  void *address = mmap(NULL, length, PROT_READ, MAP_SHARED, descriptor, 0);
+  if (address == MAP_FAILED) {
+    *error = errno;
+    return NULL;
+  }
+  return address;
+}
+
 void cairn_unmap(void *address, size_t length) { munmap(address, length); }
 
 uint64_t cairn_thread_id(void) { return (uint64_t)pthread_self(); }

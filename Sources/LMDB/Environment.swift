@@ -60,6 +60,7 @@ public final class Environment: Sendable {
   let descriptor: Int32
   private let identity: FileIdentity
   private let idleReaders = Mutex<[Reader]>([])
+  let pageMap = Mutex<PageMap?>(nil)
 
   private struct FileIdentity: Hashable {
     var device: UInt64 = 0

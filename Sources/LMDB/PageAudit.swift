@@ -23,7 +23,8 @@ public struct PageAudit {
     var audit = PageAudit(reader)
     try audit.walkFreeList()
     try audit.walkTables()
-    audit.summary.unaccountedPages = Int(reader.meta.lastPage) - 1 - audit.summary.pages - audit.summary.freePages
+    audit.summary.unaccountedPages =
+      Int(reader.meta.lastPage) - 1 - audit.summary.pages - audit.summary.freePages
     return audit.summary
   }
 
@@ -209,7 +210,8 @@ extension PageReader {
   func checkOrder(_ page: Page, _ name: String, isInteger: Bool) throws(PageDamage) {
     var last: UnsafeRawBufferPointer?
     for index in (page.isBranch ? 1 : 0)..<page.count {
-      guard let key = page.node(index)?.key, key.count <= 511, !key.isEmpty, !isInteger || key.count == 8 else {
+      guard let key = page.node(index)?.key, key.count <= 511, !key.isEmpty, !isInteger || key.count == 8
+      else {
         throw damage(page.number, name, "the key of node \(index)")
       }
       if let last, (isInteger ? compareIntegerKeys(last, key) : comparePageKeys(last, key)) >= 0 {

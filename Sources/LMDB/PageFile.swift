@@ -1,5 +1,6 @@
 internal import CLMDB
 internal import CPrimitives
+internal import Synchronization
 
 /// A file that no environment has open, mapped for looking at its pages before LMDB trusts them.
 public final class PageFile {
@@ -19,7 +20,7 @@ public final class PageFile {
       return nil
     }
     var error: Int32 = 0
-    guard let address = cairn_map(descriptor, 0, Int(length), &error) else {
+    guard let address = cairn_map_file(descriptor, Int(length), &error) else {
       cairn_file_close(descriptor)
       throw LMDBError(operation: "mmap", path: path, code: error)
     }
@@ -43,15 +44,44 @@ public final class PageFile {
   public func reader() throws(PageDamage) -> PageReader { try PageReader(path: path, bytes: bytes) }
 }
 
+/// The environment's file, mapped once more for `pageReader`: LMDB does not tell where its own map is.
+struct PageMap: ~Copyable {
+  private let address: UnsafeRawPointer
+  private let count: Int
+
+  init(_ descriptor: Int32, count: Int, path: String) throws(LMDBError) {
+    var error: Int32 = 0
+    guard let address = cairn_map_file(descriptor, count, &error) else {
+      throw LMDBError(operation: "mmap", path: path, code: error)
+    }
+    self.address = address
+    self.count = count
+  }
+
+  deinit { cairn_unmap(UnsafeMutableRawPointer(mutating: address), count) }
+
+  func bytes(_ length: Int) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: address, count: min(length, count))
+  }
+}
+
 extension Environment {
   /// Reads the last committed state by its pages: on the writer's thread between its transactions, and while a
   /// read transaction that began since the last commit keeps the pages from being used again.
-  public func pageReader() throws(PageDamage) -> PageReader {
+  public func pageReader() throws(LMDBError) -> Result<PageReader, PageDamage> {
+    let length = Int(try fileBytes())
+    let (descriptor, path) = (self.descriptor, self.path)
     var info = MDB_envinfo()
     mdb_env_info(handle, &info)
-    let length = Int(max(cairn_file_length(descriptor), 0))
-    return try PageReader(
-      path: path,
-      bytes: UnsafeRawBufferPointer(start: info.me_mapaddr, count: min(info.me_mapsize, length)))
+    let mapBytes = info.me_mapsize
+    let bytes = try pageMap.withLock { (map: inout sending PageMap?) throws(LMDBError) in
+      if map == nil { map = try PageMap(descriptor, count: mapBytes, path: path) }
+      return map?.bytes(length) ?? UnsafeRawBufferPointer(start: nil, count: 0)
+    }
+    do throws(PageDamage) {
+      return .success(try PageReader(path: path, bytes: bytes))
+    } catch {
+      return .failure(error)
+    }
   }
 }

@@ -58,6 +58,13 @@ public struct PageDamage: Error, Hashable, Sendable, CustomStringConvertible {
   public var table: String?
   public var reason: String
 
+  public init(path: String, page: UInt64, table: String?, reason: String) {
+    self.path = path
+    self.page = page
+    self.table = table
+    self.reason = reason
+  }
+
   public var description: String {
     "damaged page \(page) of \(path)\(table.map { " (table \($0))" } ?? ""): \(reason)"
   }
@@ -171,7 +178,8 @@ struct PageTable: Equatable {
     }
     guard root >= 2, root < pages else { return "root page \(root) of \(pages)" }
     guard depth >= 1, depth <= PageFormat.depthMax else { return "depth \(depth)" }
-    guard entries >= 1, leafPages >= 1, leafPages <= pages, branchPages <= pages, overflowPages <= pages else {
+    guard entries >= 1, leafPages >= 1, leafPages <= pages, branchPages <= pages, overflowPages <= pages
+    else {
       return "counts of the tree"
     }
     return nil

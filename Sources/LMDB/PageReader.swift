@@ -91,7 +91,8 @@ public struct PageReader {
     guard first.bytes.word64(0) == number, first.flags == PageFormat.Flags.overflow,
       first.overflowPages == needed, needed <= pages - number
     else {
-      throw damage(number, table, "it does not hold the value of \(node.size) bytes that page \(page.number) names")
+      throw damage(
+        number, table, "it does not hold the value of \(node.size) bytes that page \(page.number) names")
     }
     let start = Int(number) * pageBytes + PageFormat.headerBytes
     return UnsafeRawBufferPointer(rebasing: bytes[start..<(start + node.size)])
@@ -147,7 +148,9 @@ public struct PageReader {
     var high = page.count
     while low < high {
       let middle = (low + high) / 2
-      guard let node = page.node(middle) else { throw damage(page.number, name, "node \(middle) lies outside") }
+      guard let node = page.node(middle) else {
+        throw damage(page.number, name, "node \(middle) lies outside")
+      }
       let order = comparePageKeys(node.key, key)
       if order == 0 { return (middle, true) }
       if order < 0 { low = middle + 1 } else { high = middle }

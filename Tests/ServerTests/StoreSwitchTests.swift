@@ -64,7 +64,7 @@ import Testing
   }
 
   @Test(arguments: 0..<8 as Range<UInt64>)
-  func `a power cut at any operation leaves the old store or the new one (14685)`(seed: UInt64) throws {
+  func `a power cut at any operation leaves the old store or the new one (14685, 6368)`(seed: UInt64) throws {
     let count = try operations()
     #expect(count >= 6)
     var random = SeededRandom(seed: seed)

@@ -31,7 +31,7 @@ struct EngineCompactionTests {
   }
 
   @Test(arguments: 0..<8 as Range<UInt64>)
-  func aCrashAfterAnyBatchResumes(seed: UInt64) throws {
+  func aCrashAfterAnyBatchResumes_17780(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     let entries = Self.history(&random)
     let directory = try EngineDirectory()
@@ -87,7 +87,7 @@ struct EngineCompactionTests {
     #expect(hashes.stored == hashes.computed)
   }
 
-  @Test func aTombstoneAtTheRevisionStaysForWatches() throws {
+  @Test func aTombstoneAtTheRevisionStaysForWatches_18089() throws {
     let fixture = try EngineFixture(try EngineDirectory())
     try fixture.put("a", "1")  // 2
     try fixture.delete("a")  // 3

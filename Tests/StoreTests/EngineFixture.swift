@@ -29,6 +29,9 @@ final class EngineFixture {
     applier.publish()
   }
 
+  /// An entry was applied past this object.
+  func skipEntry() { index += 1 }
+
   func put(_ key: String, _ value: String) throws {
     try apply(.put(key: engineBytes(key), value: engineBytes(value), lease: 0))
   }

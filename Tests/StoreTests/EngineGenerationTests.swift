@@ -154,7 +154,7 @@ struct EngineGenerationTests {
     #expect(!fixture.store.isShortOfSpace)
   }
 
-  @Test func aFailedCommitPoisonsTheStore() throws {
+  @Test func aFailedCommitPoisonsTheStore_18679() throws {
     let directory = try EngineDirectory()
     var options = StoreOptions.edges
     options.mapBytes = 1 << 20

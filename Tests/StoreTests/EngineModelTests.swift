@@ -166,7 +166,7 @@ private struct EngineLife {
     case .progressed: break
     case .defragmented: defragmentations += 1
     case .scrubbed(let report): #expect(report.damages == 0)
-    case .damaged, .defragmentationFailed, .removalFailed: Issue.record("\(report)")
+    case .damaged, .scrubFailed, .defragmentationFailed, .removalFailed: Issue.record("\(report)")
     }
     // Not always, so that an idle applier goes on with the old file for a while.
     if random.chance(1, in: 2) { try applier.followFile() }

@@ -4,6 +4,7 @@ import LMDB
 import Model
 import Primitives
 import Store
+import Synchronization
 
 /// A small store file with pages of every kind, and what a member makes of it with one bit flipped.
 struct FlippedFile {
@@ -143,7 +144,7 @@ struct FlippedFile {
       let store = try Store.open(path: path, options: Self.options, identity: .test)
       let (applier, committer) = (try store.makeApplier(), try store.makeCommitter())
       while store.scrubCounters.passes.load(ordering: .relaxed) == 0 {
-        if case .damaged = try committer.workNext(now: 1 << 60) { return .named }
+        if case .damaged = try committer.workNext(now: .max) { return .named }
       }
       guard try Self.content(store) == expected else { return .wrong }
       return try write(store, applier, committer) ? .exact : .wrong

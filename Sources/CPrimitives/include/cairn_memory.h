@@ -48,6 +48,10 @@ int cairn_file_unlinked(const char *_Nonnull path);
 /// `error`.
 void *_Nullable cairn_map(int descriptor, int64_t offset, size_t length, int *_Nonnull error);
 
+/// Maps `length` bytes of a file for reading, as much as it may grow to: what lies behind its end must not be
+/// touched. Null on failure, with errno in `error`.
+const void *_Nullable cairn_map_file(int descriptor, size_t length, int *_Nonnull error);
+
 void cairn_unmap(void *_Nonnull address, size_t length);
 
 /// SipHash-2-4-128 with the key words k0 and k1 (little-endian) over `head` and then `bytes`: out[0] is the

@@ -88,7 +88,7 @@ final class CommitterThread: @unchecked Sendable {
     switch report {
     case .defragmented(let report): answer(.success(report))
     case .defragmentationFailed(let error): answer(.failure(error))
-    case .progressed, .removalFailed, .scrubbed, .damaged: return
+    case .progressed, .removalFailed, .scrubbed, .scrubFailed, .damaged: return
     }
   }
 

@@ -166,10 +166,7 @@ final class RunningMember {
     let committer = CommitterThread(
       opened.committer, plan: { directory.defragmentPlan(disk: PosixDisk()) },
       report: { inbox.push(.committed($0)) },
-      worked: { report in
-        if case .defragmented = report { inbox.push(.dataFileReplaced) }
-        logWork(report, logger)
-      },
+      worked: { StoreWork.follow($0, logger) { inbox.push($0) } },
       fail: { stopProcess(logger, "the store cannot be written", $0.description) })
     let ready = Ready()
     let core = CoreThread(
@@ -273,38 +270,6 @@ final class RunningMember {
     try group.syncShutdownGracefully()
     try pool.syncShutdownGracefully()
     directory.close()
-  }
-}
-
-/// What came of the store's work between commits, in etcd's words where it has some.
-private func logWork(_ report: WorkReport, _ logger: Logger) {
-  switch report {
-  case .progressed: return
-  case .defragmented(let report):
-    logger.info(
-      "finished defragmenting directory",
-      [
-        "path": .text(report.path),
-        "current-db-size-bytes-diff": .integer(report.bytesAfter - report.bytesBefore),
-        "current-db-size-bytes": .integer(report.bytesAfter),
-        "took-ms": .integer(Int64(clamping: report.nanoseconds / 1_000_000)),
-      ])
-  case .defragmentationFailed(let error):
-    logger.error("failed to defragment; the member goes on as it was", ["error": .text(error.description)])
-  case .scrubbed(let report):
-    logger.info(
-      "read through the data file",
-      [
-        "rows": .integer(Int64(report.rows)), "bytes": .integer(report.bytes),
-        "damages": .integer(Int64(report.damages)),
-        "took-ms": .integer(Int64(clamping: report.nanoseconds / 1_000_000)),
-      ])
-  case .damaged(let places):
-    for place in places {
-      logger.error("the data file is damaged", ["error": .text(place.description)])
-    }
-  case .removalFailed(let error):
-    logger.warn("the replaced data file could not be removed", ["error": .text(error.description)])
   }
 }
 

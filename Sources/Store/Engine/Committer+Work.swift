@@ -30,7 +30,7 @@ extension Committer {
     if let report = removeRetired(now: now) { return report }
     // A defragmentation reads and checks every row itself.
     guard work.defragmentation == nil else { return nil }
-    return try work.scrub?.next(file, state, now: now)
+    return work.scrub?.next(file, state, now: now)
   }
 
   /// Gives up what is under way: the process ends. What was built is removed.

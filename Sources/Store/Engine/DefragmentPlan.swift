@@ -49,6 +49,8 @@ public enum WorkReport: Hashable, Sendable {
   case removalFailed(StoreError)
   /// The scrub has read everything and found nothing more.
   case scrubbed(ScrubReport)
+  /// The scrub could not go on, for other reasons than damage; the next pass tries again.
+  case scrubFailed(StoreError)
   /// The scrub found damage: file, table and key or page of each place. The store goes on serving what it can.
   case damaged([StoreError])
 }

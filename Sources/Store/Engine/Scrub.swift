@@ -87,7 +87,7 @@ struct Scrub {
   }
 
   /// One slice, if it is due. What was found is returned at once.
-  mutating func next(_ file: StoreFile, _ state: DiskState, now: UInt64) throws(StoreError) -> WorkReport? {
+  mutating func next(_ file: StoreFile, _ state: DiskState, now: UInt64) -> WorkReport? {
     guard let due else {
       self.due = now.adding(options.firstPauseNanoseconds)
       return .progressed
@@ -95,15 +95,21 @@ struct Scrub {
     guard due <= now else { return nil }
     if start == nil { start = now }
     let before = bytes
-    let isDone = try slice(file, state)
+    let isDone: Bool
+    do throws(StoreError) { isDone = try slice(file, state) } catch {
+      // Not the file's fault: no room for one more reader or map, perhaps. The next pass begins anew.
+      restart(now)
+      return .scrubFailed(error)
+    }
     let read = UInt64(bytes - before)
     counters.bytes.add(read, ordering: .relaxed)
     counters.damages.add(UInt64(damages.count), ordering: .relaxed)
     self.due = now.adding(read * 1_000_000_000 / UInt64(max(options.bytesPerSecond, 1)))
-    if !damages.isEmpty {
-      defer { damages = [] }
+    let found = damages
+    damages = []
+    if !found.isEmpty {
       if isDone { finish(now) }
-      return .damaged(damages)
+      return .damaged(found)
     }
     return isDone ? .scrubbed(finish(now)) : .progressed
   }
@@ -115,10 +121,13 @@ struct Scrub {
       rows: rows, bytes: bytes, damages: damagesFound, nanoseconds: now >= begin ? now - begin : 0)
     counters.passes.add(1, ordering: .relaxed)
     counters.lastFinish.store(now, ordering: .relaxed)
-    let fresh = Scrub(options, counters)
-    self = fresh
-    due = now.adding(options.pauseNanoseconds)
+    restart(now)
     return report
+  }
+
+  private mutating func restart(_ now: UInt64) {
+    self = Scrub(options, counters)
+    due = now.adding(options.pauseNanoseconds)
   }
 
   // MARK: one slice
@@ -126,14 +135,16 @@ struct Scrub {
   /// True at the end of the pass.
   private mutating func slice(_ file: StoreFile, _ state: DiskState) throws(StoreError) -> Bool {
     let transaction = try file.beginRead()
-    // Ends before the transaction does: nothing is used again meanwhile.
-    defer { withExtendedLifetime(file) {} }
-    let reader: PageReader
-    do throws(PageDamage) { reader = try file.environment.pageReader() } catch {
-      found(StoreError(error))
-      return true
+    let pages: Result<PageReader, PageDamage>
+    do throws(LMDBError) { pages = try file.environment.pageReader() } catch { throw StoreError(error) }
+    let isDone: Bool
+    switch pages {
+    case .success(let reader): isDone = slice(reader, state)
+    case .failure(let damage):
+      found(StoreError(damage))
+      isDone = true
     }
-    let isDone = slice(reader, state)
+    // The transaction lasted until here: none of the pages was used again meanwhile.
     _ = transaction.transactionID
     return isDone
   }

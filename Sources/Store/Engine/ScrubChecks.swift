@@ -14,7 +14,9 @@ struct ScrubChecks {
   }
 
   /// A valid row of `rev`: its key's latest row is this one or a newer one.
-  func revision(_ bytes: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(PageDamage) -> String? {
+  func revision(_ bytes: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(PageDamage)
+    -> String?
+  {
     guard let revision = RevisionKey.revision(bytes), let row = RevisionRow(key: bytes, value: value),
       let fields = KeyValueBytes(decoding: row.keyValue), !fields.key.isEmpty
     else { return "form of the KeyValue" }
@@ -29,7 +31,8 @@ struct ScrubChecks {
     _ table: Table, _ entry: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
   ) throws(PageDamage) -> String? {
     let part =
-      table == .key ? entry : UnsafeRawBufferPointer(rebasing: entry[min(RowFormat.nodeBytes, entry.count)...])
+      table == .key
+      ? entry : UnsafeRawBufferPointer(rebasing: entry[min(RowFormat.nodeBytes, entry.count)...])
     if part.count == RowFormat.keyPartBytes {
       guard let link = LinkRow(table: table, key: entry, value: value) else { return "link" }
       return try isNodeEmpty(link.node) ? "a link to nowhere" : nil
