@@ -105,6 +105,10 @@ extension Node {
       throw .gapBetweenStoreAndLog(appliedIndex: store.appliedIndex, firstIndex: log.firstIndex)
     }
     var hardState = log.hardState
+    // What Raft takes for granted: the log writes entries behind the term and vote, and never less than it commits.
+    guard hardState.commit <= log.lastIndex, hardState.term >= entries.last?.term ?? compacted.term else {
+      throw .inconsistentLog(hardState, lastIndex: log.lastIndex)
+    }
     // The store applied nothing that was not committed, whatever the log had recorded by then.
     hardState.commit = max(hardState.commit, store.appliedIndex)
     return RaftRecovery(

@@ -87,6 +87,8 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
   case storeAheadOfLog(appliedIndex: UInt64, lastIndex: UInt64)
   /// The log no longer reaches back to what the store has applied.
   case gapBetweenStoreAndLog(appliedIndex: UInt64, firstIndex: UInt64)
+  /// The log's term or commit index does not fit its entries: it was written by a fault.
+  case inconsistentLog(HardState, lastIndex: UInt64)
   /// The store's configuration cannot be read.
   case unreadableConfiguration
 
@@ -99,6 +101,8 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
       "the write-ahead log ends at index \(last), but the store has applied index \(applied)"
     case .gapBetweenStoreAndLog(let applied, let first):
       "the write-ahead log begins at index \(first), but the store has applied only index \(applied)"
+    case .inconsistentLog(let state, let last):
+      "the write-ahead log ends at index \(last), but its hard state is term \(state.term), commit \(state.commit)"
     case .unreadableConfiguration: "the cluster configuration in the store cannot be read"
     }
   }

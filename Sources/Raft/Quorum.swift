@@ -5,15 +5,19 @@ public struct MajorityConfiguration: Equatable, Sendable {
   /// Ascending, without duplicates.
   public private(set) var voters: [UInt64]
 
-  public init(_ voters: [UInt64]) {
-    var unique: [UInt64] = []
-    for voter in voters.sorted() where unique.last != voter { unique.append(voter) }
-    self.voters = unique
+  public init(_ voters: [UInt64] = []) {
+    self.voters = []
+    for voter in voters { insert(voter) }
   }
 
   public var quorum: Int { voters.count / 2 + 1 }
+  public var isEmpty: Bool { voters.isEmpty }
 
   public func contains(_ id: UInt64) -> Bool { voters.contains(id) }
+
+  public mutating func insert(_ id: UInt64) { voters.insertSorted(id) }
+
+  public mutating func remove(_ id: UInt64) { voters.removeAll { $0 == id } }
 
   /// The largest index that a majority acknowledged. `acknowledged` gives each voter's index, 0 when unknown.
   public func committedIndex(_ acknowledged: (UInt64) -> UInt64) -> UInt64 {
@@ -47,5 +51,49 @@ public struct MajorityConfiguration: Equatable, Sendable {
   }
 }
 
+/// Two sets of voters of which each has to agree: joint consensus. Outside a change `outgoing` is empty.
+public struct JointConfiguration: Equatable, Sendable {
+  public var incoming: MajorityConfiguration
+  public var outgoing: MajorityConfiguration
+
+  public init(
+    incoming: MajorityConfiguration = MajorityConfiguration(),
+    outgoing: MajorityConfiguration = MajorityConfiguration()
+  ) {
+    self.incoming = incoming
+    self.outgoing = outgoing
+  }
+
+  /// Voters of either half, ascending.
+  public var ids: [UInt64] {
+    if outgoing.isEmpty { return incoming.voters }
+    return MajorityConfiguration(incoming.voters + outgoing.voters).voters
+  }
+
+  public func contains(_ id: UInt64) -> Bool { incoming.contains(id) || outgoing.contains(id) }
+
+  /// The largest index that both halves committed.
+  public func committedIndex(_ acknowledged: (UInt64) -> UInt64) -> UInt64 {
+    min(incoming.committedIndex(acknowledged), outgoing.committedIndex(acknowledged))
+  }
+
+  /// Won when both halves are, lost when one is.
+  public func result(_ vote: (UInt64) -> Bool?) -> VoteResult {
+    switch (incoming.result(vote), outgoing.result(vote)) {
+    case (.lost, _), (_, .lost): .lost
+    case (.won, .won): .won
+    case (.pending, _), (_, .pending): .pending
+    }
+  }
+}
+
 /// The state of a vote: undecided, or decided whatever the missing voters say.
 public enum VoteResult: Equatable, Sendable { case pending, lost, won }
+
+extension Array<UInt64> {
+  /// Inserts into an ascending array, unless the value is there.
+  mutating func insertSorted(_ value: UInt64) {
+    let position = firstIndex { $0 >= value } ?? count
+    if position == count || self[position] != value { insert(value, at: position) }
+  }
+}

@@ -8,17 +8,23 @@ public struct LogAppend: Equatable, Sendable {
   public var entries: [Entry]
   /// The hard state to be recorded with the entries; always present, often unchanged.
   public var hardState: HardState
+  /// A snapshot that replaces the whole log and the state; entries follow it. Completed only when both are in place.
+  /// Only with `RaftConfiguration.hasSnapshots`.
+  public var snapshot: SnapshotMetadata?
 
-  public init(sequence: UInt64, entries: [Entry], hardState: HardState) {
+  public init(
+    sequence: UInt64, entries: [Entry], hardState: HardState, snapshot: SnapshotMetadata? = nil
+  ) {
     self.sequence = sequence
     self.entries = entries
     self.hardState = hardState
+    self.snapshot = snapshot
   }
 }
 
 /// Who leads, as this member sees it. `leader` is 0 while it knows none.
 public struct Leadership: Equatable, Sendable {
-  public enum Role: Sendable { case follower, candidate, leader }
+  public enum Role: Sendable { case follower, preCandidate, candidate, leader }
 
   public var role: Role
   public var term: UInt64
@@ -38,8 +44,10 @@ public struct Leadership: Equatable, Sendable {
 public enum RaftEffect: Equatable, Sendable {
   /// Write and sync, then hand in `RaftInput.appended`. At most one per flush; several may be under way.
   case append(LogAppend)
-  /// Hand to the peer `message.to`. May be lost, repeated and reordered.
-  case send(Message)
+  /// Hand to the peer `message.to`. May be lost, repeated and reordered. A snapshot message names the least state
+  /// that helps the peer: a later one may be sent in its place.
+  // Indirect, so that a rare large payload does not make every effect large.
+  indirect case send(Message)
   /// Committed and locally durable entries, contiguous, each handed out once: apply them, then hand in
   /// `RaftInput.applied`.
   case committed([Entry])
@@ -52,10 +60,4 @@ public enum RaftEffect: Equatable, Sendable {
   case leadershipChanged(Leadership)
   /// A peer sent what no correct peer sends; nothing was changed by it.
   case messageRefused(from: UInt64, kind: Message.Kind, MessageFault)
-}
-
-/// Why a peer's message was refused.
-public enum MessageFault: Equatable, Sendable {
-  case localOnlyKind, wrongAddress, fromSelf, termOutOfRange, indexOutOfRange, entriesNotContiguous
-  case entryTermOutOfRange, contradictsCommitted, secondLeaderInTerm, unsupported
 }

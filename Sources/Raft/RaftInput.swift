@@ -7,13 +7,22 @@ public enum RaftInput: Sendable {
   /// Start an election now, if this member may.
   case campaign
   /// A message came from the network. It is not trusted.
-  case message(Message)
+  // Indirect, so that a rare large payload does not make every input large.
+  indirect case message(Message)
   /// The log stage made the `LogAppend` of this sequence, and all before it, durable.
   case appended(sequence: UInt64)
   /// The apply stage executed all entries up to this index.
   case applied(index: UInt64)
   /// Confirm leadership for reads that wait now. `context` is the caller's own and must be unique.
   case readIndex(context: UInt64)
+  /// Hand leadership to a voter; a follower passes the wish on. Given up after an election timeout.
+  case transferLeadership(to: UInt64)
+  /// A follower takes no one for its leader any more, without waiting for the election timeout.
+  case forgetLeader
+  /// The transport lost the way to a peer: what was sent lately may be lost.
+  case unreachable(peer: UInt64)
+  /// The snapshot for a peer was delivered, or will not be.
+  case snapshotReported(peer: UInt64, succeeded: Bool)
 }
 
 /// What became of a proposal.
@@ -22,8 +31,26 @@ public enum ProposalOutcome: Equatable, Sendable {
   case appended(index: UInt64)
   /// Sent to the leader of this moment.
   case forwarded
-  /// No leader is known.
+  /// No leader is known, or leadership is being handed over, or this leader is no member any more: ask again later.
   case noLeader
   /// Too many uncommitted bytes.
   case overloaded
+}
+
+/// What became of a message or another step.
+public enum StepOutcome: Equatable, Sendable {
+  case taken
+  /// A proposal that nobody took.
+  case proposalDropped
+  /// An answer from someone that is no member.
+  case peerUnknown
+  /// A peer sent what no correct peer sends; nothing was changed by it.
+  case refused(MessageFault)
+}
+
+/// Why a peer's message was refused.
+public enum MessageFault: Equatable, Sendable {
+  case localOnlyKind, wrongAddress, fromSelf, termOutOfRange, indexOutOfRange, entriesNotContiguous
+  case entryTermOutOfRange, contradictsCommitted, secondLeaderInTerm, unsupported, malformedChange
+  case malformedSnapshot
 }

@@ -1,40 +1,98 @@
 public import Model
 
-extension ConfState {
-  /// The configuration after `change`; nil for a kind of change, or a starting point, that this version does not
-  /// carry out. The same on every member: a pure function of replicated state.
-  public func applying(_ change: ConfChange) -> ConfState? {
-    guard learners.isEmpty, votersOutgoing.isEmpty, learnersNext.isEmpty else { return nil }
-    var voters = self.voters
-    switch change.kind {
-    case .addNode: if !voters.contains(change.nodeID) { voters.append(change.nodeID) }
-    case .removeNode: voters.removeAll { $0 == change.nodeID }
-    case .updateNode: break
-    case .addLearnerNode: return nil
-    }
-    return ConfState(voters: voters.sorted())
-  }
-}
-
 extension RaftMachine {
   /// Starts a cluster: the initial members become committed configuration changes at term 1, in the order of their
   /// ids, so that every member writes the same first entries. Only for a machine without any state.
-  public mutating func bootstrap(_ members: [(id: UInt64, context: [UInt8])]) {
+  public mutating func bootstrap(_ initial: [(id: UInt64, context: [UInt8])]) {
     precondition(log.lastIndex == 0 && term == 0, "bootstrap is the first thing a member ever does")
-    precondition(!members.isEmpty)
+    precondition(!initial.isEmpty)
     term = 1
-    for member in members.sorted(by: { $0.id < $1.id }) {
+    for member in initial.sorted(by: { $0.id < $1.id }) {
       let change = ConfChange(kind: .addNode, nodeID: member.id, context: member.context)
       _ = log.append(term: term, kind: .confChange, data: change.encoded())
     }
     log.commit(to: log.lastIndex)
-    voters = MajorityConfiguration(members.map(\.id))
+    adopt(ConfState(voters: initial.map(\.id)))
+    reportedLeadership = leadership
+    readyLeadership = leadership
   }
 
-  /// Takes in a configuration that a committed change led to, once the change is applied. Applying the bootstrap
-  /// changes again changes nothing.
+  /// Takes in a configuration that a committed change led to (`ConfState.applying`), once the change is applied.
+  /// Applying the bootstrap changes again changes nothing.
   public mutating func adoptConfiguration(_ confState: ConfState, _ effects: inout [RaftEffect]) {
-    precondition(confState.learners.isEmpty && confState.votersOutgoing.isEmpty, "majorities only")
-    adopt(MajorityConfiguration(confState.voters), &effects)
+    // While the bootstrap changes are applied one by one, each finds all members in place already.
+    if confState != members.confState { adopt(confState) }
+    emit(&effects)
+  }
+
+  private mutating func adopt(_ confState: ConfState) {
+    var changer = changer()
+    do throws(ConfigurationError) {
+      try changer.restore(confState)
+    } catch {
+      preconditionFailure("an applied configuration is impossible: \(error)")
+    }
+    switchTo(changer)
+  }
+
+  /// Carries out a committed change and returns what the configuration is then. A change that does not fit ends the
+  /// process: it would end every member's, and validation keeps it out of the log.
+  public mutating func apply(_ change: ConfChangeV2) -> ConfState {
+    var changer = changer()
+    do throws(ConfigurationError) {
+      try changer.apply(change)
+    } catch {
+      preconditionFailure("a change that does not fit was committed: \(error)")
+    }
+    switchTo(changer)
+    return members.confState
+  }
+
+  func changer() -> ConfigurationChanger {
+    ConfigurationChanger(
+      configuration: members, progress: progress, lastIndex: log.lastIndex, inflightLimits: inflightLimits)
+  }
+
+  mutating func switchTo(_ changer: ConfigurationChanger) {
+    members = changer.configuration
+    progress = changer.progress
+    hasNewConfiguration = true
+    tracer.info("\(id.hex) switched to configuration \(members)")
+    guard role == .leader else { return }
+    if progress[id] == nil || members.learners.contains(id) {
+      if configuration.stepDownOnRemoval { becomeFollower(term: term, leader: 0) }
+      return
+    }
+    if members.voters.incoming.isEmpty { return }
+    if advanceCommit() {
+      // A smaller quorum may already hold more.
+      retryPostponedReads()
+      broadcastAppends()
+    } else {
+      for position in progress.indices where progress[position].id != id {
+        _ = sendAppend(position, evenIfEmpty: false)
+      }
+    }
+    if transferee != 0 && !members.voters.contains(transferee) { transferee = 0 }
+  }
+
+  /// Everything up to `index` is applied; a joint configuration that asks for it is left.
+  mutating func applied(index: UInt64) {
+    let payload = log.applied(to: index, creditBytes: configuration.limits.applyBytes)
+    uncommittedBytes -= min(uncommittedBytes, payload)
+    if hasNewConfiguration && log.snapshot == nil {
+      hasNewConfiguration = false
+      appliedConfState = members.confState
+    }
+    if members.autoLeave && role == .leader && log.appliedIndex >= pendingChangeIndex {
+      // Refused while leadership is handed over; then the next entry, or the next leader, tries again.
+      if proposeEntries([Entry(term: 0, index: 0, kind: .confChangeV2)]) == .taken {
+        tracer.info("initiating automatic transition out of joint configuration \(members)")
+      } else {
+        tracer.debug(
+          "not initiating automatic transition out of joint configuration \(members): raft proposal dropped")
+      }
+    }
+    log.dropOldEntries(limits: configuration.limits)
   }
 }

@@ -1,109 +1,157 @@
 internal import Model
 
-/// The answers to one vote request, in the order of their coming.
-struct Ballot {
-  private var answers: [(voter: UInt64, granted: Bool)] = []
+/// What a vote request of a leadership transfer carries: it overrides the leader's lease.
+private let transferContext = Array("CampaignTransfer".utf8)
 
-  /// The first answer of a voter counts.
-  mutating func record(_ granted: Bool, of voter: UInt64) {
-    if answer(of: voter) == nil { answers.append((voter, granted)) }
-  }
-
-  func answer(of voter: UInt64) -> Bool? {
-    for answer in answers where answer.voter == voter { return answer.granted }
-    return nil
-  }
-}
-
+// Time, elections and votes.
 extension RaftMachine {
-  mutating func tick(_ effects: inout [RaftEffect]) {
-    switch role {
-    case .leader(let leader):
-      heartbeatElapsedTicks += 1
-      if heartbeatElapsedTicks >= configuration.heartbeatTicks {
-        heartbeatElapsedTicks = 0
-        broadcastHeartbeats(leader, &effects)
-      }
-    case .follower, .candidate:
-      electionElapsedTicks += 1
-      if electionElapsedTicks >= electionTimeoutTicks {
-        electionElapsedTicks = 0
-        campaign(&effects)
-      }
-    }
-  }
+  private enum Campaign { case preElection, election, transfer }
 
-  mutating func resetElectionTimer() {
-    electionElapsedTicks = 0
-    heartbeatElapsedTicks = 0
-    electionTimeoutTicks =
-      configuration.electionTicks + Int.random(in: 0..<configuration.electionTicks, using: &random)
-  }
-
-  mutating func campaign(_ effects: inout [RaftEffect]) {
-    guard mayCampaign else { return }
-    abandonRole(&effects)
-    term += 1
-    vote = configuration.memberID
-    role = .candidate(Ballot())
-    resetElectionTimer()
-    effects.append(.leadershipChanged(leadership))
-    deferred.append(Deferred(gate: nil, action: .ownVote(term: term)))
-    for voter in voters.voters where voter != configuration.memberID {
-      sendWhenDurable(Message(kind: .vote, to: voter, logTerm: log.lastTerm, index: log.lastIndex))
-    }
-  }
-
-  mutating func becomeFollower(term newTerm: UInt64, leader: UInt64, _ effects: inout [RaftEffect]) {
-    precondition(newTerm >= term, "terms only grow")
-    let before = leadership
-    abandonRole(&effects)
-    if newTerm > term {
-      term = newTerm
-      vote = 0
-    }
-    role = .follower(leader: leader)
-    resetElectionTimer()
-    if leadership != before { effects.append(.leadershipChanged(leadership)) }
-  }
-
-  private mutating func becomeLeader(_ effects: inout [RaftEffect]) {
-    precondition(vote == configuration.memberID, "a leader voted for itself")
-    let leader = LeaderState(
-      memberID: configuration.memberID, voters: voters, lastIndex: log.lastIndex, stableIndex: log.stableIndex
-    )
-    role = .leader(leader)
-    resetElectionTimer()
-    effects.append(.leadershipChanged(leadership))
-    // Entries of earlier terms commit only through one of this term.
-    _ = log.append(term: term, kind: .normal, data: [])
-  }
-
-  /// Leaves a role for another one: what waited on it is told.
-  private mutating func abandonRole(_ effects: inout [RaftEffect]) {
-    if case .leader(let leader) = role { dropReads(leader, &effects) }
-  }
-
-  mutating func receiveVoteRequest(_ message: Message) {
-    let leaderKnown: Bool
-    if case .follower(let leader) = role { leaderKnown = leader != 0 } else { leaderKnown = true }
-    let isFree = vote == message.from || (vote == 0 && !leaderKnown)
-    let granted = isFree && log.isUpToDate(index: message.index, term: message.logTerm)
-    if granted {
-      vote = message.from
+  mutating func tick() {
+    if role == .leader { return tickLeader() }
+    electionElapsedTicks += 1
+    if isPromotable && electionElapsedTicks >= electionTimeoutTicks {
       electionElapsedTicks = 0
+      campaign()
     }
-    sendWhenDurable(Message(kind: .voteResponse, to: message.from, reject: !granted))
   }
 
-  mutating func count(vote granted: Bool, of voter: UInt64, _ effects: inout [RaftEffect]) {
-    guard case .candidate(var ballot) = role else { return }
-    ballot.record(granted, of: voter)
-    role = .candidate(ballot)
-    switch voters.result({ ballot.answer(of: $0) }) {
+  private mutating func tickLeader() {
+    heartbeatElapsedTicks += 1
+    electionElapsedTicks += 1
+    if electionElapsedTicks >= configuration.electionTicks {
+      electionElapsedTicks = 0
+      if configuration.checkQuorum { checkQuorum() }
+      // A transfer that takes longer will not succeed.
+      if role == .leader { transferee = 0 }
+    }
+    guard role == .leader, heartbeatElapsedTicks >= configuration.heartbeatTicks else { return }
+    heartbeatElapsedTicks = 0
+    broadcastHeartbeats()
+  }
+
+  private mutating func checkQuorum() {
+    let verdict = members.voters.result { voter in
+      voter == id || progress[voter]?.isRecentlyActive == true
+    }
+    if verdict != .won {
+      tracer.warning("\(id.hex) stepped down to follower since quorum is not active")
+      becomeFollower(term: term, leader: 0)
+    }
+    for position in progress.indices where progress[position].id != id {
+      progress[position].isRecentlyActive = false
+    }
+  }
+
+  /// Whether this member could lead: a voter whose state is not about to be replaced.
+  var isPromotable: Bool { members.voters.contains(id) && log.snapshot == nil }
+
+  var hasUnappliedChange: Bool {
+    log.changesConfiguration(after: log.appliedIndex, through: log.commitIndex)
+  }
+
+  mutating func campaign() { start(configuration.preVote ? .preElection : .election) }
+
+  /// The leader wants this member to lead. It knows that no partition is to be healed: the question is skipped.
+  mutating func campaignForTransfer() { start(.transfer) }
+
+  private mutating func start(_ campaign: Campaign) {
+    if role == .leader { return tracer.debug("\(id.hex) ignoring MsgHup because already leader") }
+    guard isPromotable else { return tracer.warning("\(id.hex) is unpromotable and can not campaign") }
+    guard !hasUnappliedChange else {
+      return tracer.warning(
+        "\(id.hex) cannot campaign at term \(term) since there are still pending configuration changes to apply"
+      )
+    }
+    guard term < Self.largestTerm else { return }
+    tracer.info("\(id.hex) is starting a new election at term \(term)")
+    ask(campaign)
+  }
+
+  private mutating func ask(_ campaign: Campaign) {
+    let kind: Message.Kind
+    let askedTerm: UInt64
+    if campaign == .preElection {
+      becomePreCandidate()
+      kind = .preVote
+      askedTerm = term + 1
+    } else {
+      becomeCandidate()
+      kind = .vote
+      askedTerm = term
+    }
+    for voter in members.voters.ids {
+      if voter == id {
+        // Its own vote counts once it is durable: the answer to itself takes the same way as those to others.
+        send(Message(kind: Self.response(to: kind), to: id, term: askedTerm))
+        continue
+      }
+      tracer.info(
+        "\(id.hex) [logterm: \(log.lastTerm), index: \(log.lastIndex)] sent \(kind.name) request to \(voter.hex) at term \(term)"
+      )
+      send(
+        Message(
+          kind: kind, to: voter, term: askedTerm, logTerm: log.lastTerm, index: log.lastIndex,
+          context: campaign == .transfer ? transferContext : []))
+    }
+  }
+
+  static func response(to kind: Message.Kind) -> Message.Kind {
+    kind == .preVote ? .preVoteResponse : .voteResponse
+  }
+
+  /// Whether the leader's lease forbids so much as looking at a vote request of a higher term.
+  mutating func isForbiddenByLease(_ message: Message) -> Bool {
+    let hasLease =
+      configuration.checkQuorum && leader != 0 && electionElapsedTicks < configuration.electionTicks
+    guard hasLease, message.context != transferContext else { return false }
+    let remaining = configuration.electionTicks - electionElapsedTicks
+    tracer.info(
+      "\(describe("ignored", message)): lease is not expired (remaining ticks: \(remaining))")
+    return true
+  }
+
+  /// `1 [logterm: 1, index: 2, vote: 0] rejected MsgVote from 2 [logterm: 1, index: 1] at term 1`
+  func describe(_ verdict: String, _ message: Message) -> String {
+    let own = "\(id.hex) [logterm: \(log.lastTerm), index: \(log.lastIndex), vote: \(vote.hex)]"
+    let link = verdict == "cast" ? "for" : "from"
+    let theirs = "\(message.from.hex) [logterm: \(message.logTerm), index: \(message.index)]"
+    return "\(own) \(verdict) \(message.kind.name) \(link) \(theirs) at term \(term)"
+  }
+
+  /// A learner votes too: it may have been promoted without having heard of it (etcd issue 10998).
+  mutating func receiveVoteRequest(_ message: Message) {
+    let isFree =
+      vote == message.from || (vote == 0 && leader == 0) || (message.kind == .preVote && message.term > term)
+    let response = Self.response(to: message.kind)
+    guard isFree, log.isUpToDate(index: message.index, term: message.logTerm) else {
+      tracer.info(describe("rejected", message))
+      return send(Message(kind: response, to: message.from, term: term, reject: true))
+    }
+    tracer.info(describe("cast", message))
+    // With the term asked for: a candidate that came back from a partition ignores answers of older terms.
+    send(Message(kind: response, to: message.from, term: message.term))
+    if message.kind == .vote {
+      electionElapsedTicks = 0
+      vote = message.from
+    }
+  }
+
+  mutating func receiveVoteResponse(_ message: Message) {
+    let name = message.kind.name
+    tracer.info(
+      "\(id.hex) received \(name)\(message.reject ? " rejection" : "") from \(message.from.hex) at term \(term)"
+    )
+    ballot.record(!message.reject, of: message.from)
+    let (granted, refused, result) = ballot.tally(members.voters)
+    tracer.info("\(id.hex) has received \(granted) \(name) votes and \(refused) vote rejections")
+    switch result {
     case .pending: break
-    case .won: becomeLeader(&effects)
-    case .lost: becomeFollower(term: term, leader: 0, &effects)
+    case .lost: becomeFollower(term: term, leader: 0)
+    case .won where role == .preCandidate: ask(.election)
+    case .won:
+      becomeLeader()
+      broadcastAppends()
     }
   }
 }

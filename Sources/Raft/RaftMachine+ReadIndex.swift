@@ -25,94 +25,89 @@ struct ReadQueue {
 }
 
 extension RaftMachine {
-  mutating func readIndex(_ origin: ReadQueue.Origin, _ effects: inout [RaftEffect]) {
+  mutating func readIndex(_ origin: ReadQueue.Origin) {
     switch role {
-    case .leader(let leader):
-      if leader.reads.count >= configuration.limits.waitingReads { return drop(origin, &effects) }
+    case .leader:
+      if reads.count >= configuration.limits.waitingReads { return drop(origin) }
       if !hasCommittedInTerm {
-        leader.reads.postponed.append(origin)
-      } else if isSoleVoter {
-        answer(origin, index: log.commitIndex, &effects)
+        reads.postponed.append(origin)
+      } else if isSoleVoter || configuration.readMode == .lease {
+        answer(origin, index: log.commitIndex)
       } else {
-        leader.reads.waiting.append(origin)
+        reads.waiting.append(origin)
       }
-    case .follower(let leader):
-      guard case .local(let context) = origin, leader != 0 else { return drop(origin, &effects) }
+    case .follower:
+      guard case .local(let context) = origin, leader != 0 else { return drop(origin) }
       let entry = Entry(term: 0, index: 0, data: encode(context))
-      send(Message(kind: .readIndex, to: leader, entries: [entry]), &effects)
-    case .candidate:
-      drop(origin, &effects)
+      send(Message(kind: .readIndex, to: leader, entries: [entry]))
+    case .candidate, .preCandidate:
+      drop(origin)
     }
   }
 
-  mutating func startReadRound(_ leader: LeaderState, _ effects: inout [RaftEffect]) {
-    guard leader.reads.round == nil, !leader.reads.waiting.isEmpty else { return }
+  /// Ends a batch: one round for all reads that came with it.
+  mutating func startReadRound() {
+    guard role == .leader, reads.round == nil, !reads.waiting.isEmpty else { return }
     lastRound += 1
-    leader.reads.round = ReadQueue.Round(
-      number: lastRound, index: log.commitIndex, reads: leader.reads.waiting)
-    leader.reads.waiting.removeAll(keepingCapacity: true)
-    broadcastHeartbeats(leader, &effects)
+    reads.round = ReadQueue.Round(number: lastRound, index: log.commitIndex, reads: reads.waiting)
+    reads.waiting.removeAll(keepingCapacity: true)
+    broadcastHeartbeats()
   }
 
-  func confirmRound(
-    _ message: Message, _ leader: LeaderState, _ position: Int, _ effects: inout [RaftEffect]
-  ) {
-    guard let number = decode(message.context), let round = leader.reads.round, number == round.number else {
+  mutating func confirmRound(_ message: Message, _ position: Int) {
+    guard let number = decode(message.context), let round = reads.round, number == round.number else {
       return
     }
-    leader.peers[position].confirmedRound = number
-    let verdict = voters.result { voter in
-      let isConfirmed =
-        voter == configuration.memberID
-        || leader.position(of: voter).map { leader.peers[$0].confirmedRound == number } == true
-      return isConfirmed ? true : nil
+    progress[position].confirmedRound = number
+    let verdict = members.voters.result { voter in
+      voter == id || progress[voter]?.confirmedRound == number ? true : nil
     }
     guard verdict == .won else { return }
-    leader.reads.round = nil
-    for read in round.reads { answer(read, index: round.index, &effects) }
+    precondition(hasCommittedInTerm, "no read is confirmed before a commit of its leader's term")
+    reads.round = nil
+    for read in round.reads { answer(read, index: round.index) }
   }
 
   /// The leader committed in its term: what came before that may now be confirmed.
-  mutating func retryPostponedReads(_ leader: LeaderState, _ effects: inout [RaftEffect]) {
-    if leader.reads.postponed.isEmpty { return }
-    let postponed = leader.reads.postponed
-    leader.reads.postponed.removeAll()
-    for read in postponed { readIndex(read, &effects) }
+  mutating func retryPostponedReads() {
+    guard !reads.postponed.isEmpty, hasCommittedInTerm else { return }
+    let postponed = reads.postponed
+    reads.postponed.removeAll()
+    for read in postponed { readIndex(read) }
   }
 
-  func dropReads(_ leader: LeaderState, _ effects: inout [RaftEffect]) {
-    let reads = leader.reads
-    leader.reads = ReadQueue()
-    for read in (reads.round?.reads ?? []) + reads.waiting + reads.postponed { drop(read, &effects) }
+  mutating func dropReads() {
+    let lost = reads
+    reads = ReadQueue()
+    for read in (lost.round?.reads ?? []) + lost.waiting + lost.postponed { drop(read) }
   }
 
-  func receiveReadIndexResponse(_ message: Message, _ effects: inout [RaftEffect]) {
-    guard case .follower(let leader) = role, leader == message.from, message.entries.count == 1,
-      let context = decode(message.entries[0].data)
+  mutating func receiveReadIndexResponse(_ message: Message) {
+    guard leader == message.from, message.entries.count == 1, let context = decode(message.entries[0].data)
     else { return }
-    effects.append(.readReady(context: context, index: message.index))
+    readStates.append(ReadState(context: context, index: message.index))
   }
 
-  private func answer(_ origin: ReadQueue.Origin, index: UInt64, _ effects: inout [RaftEffect]) {
+  private mutating func answer(_ origin: ReadQueue.Origin, index: UInt64) {
     switch origin {
     case .local(let context):
-      effects.append(.readReady(context: context, index: index))
+      readStates.append(ReadState(context: context, index: index))
     case .peer(let peer, let context):
       let entry = Entry(term: 0, index: 0, data: context)
-      send(Message(kind: .readIndexResponse, to: peer, index: index, entries: [entry]), &effects)
+      send(Message(kind: .readIndexResponse, to: peer, index: index, entries: [entry]))
     }
   }
 
   /// A peer's read is dropped in silence: it asks again.
-  private func drop(_ origin: ReadQueue.Origin, _ effects: inout [RaftEffect]) {
-    if case .local(let context) = origin { effects.append(.readDropped(context: context)) }
+  private mutating func drop(_ origin: ReadQueue.Origin) {
+    if case .local(let context) = origin { droppedReads.append(context) }
   }
 
   func encode(_ number: UInt64) -> [UInt8] {
     (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) }
   }
 
-  func decode(_ bytes: [UInt8]) -> UInt64? {
+  private func decode(_ bytes: [UInt8]) -> UInt64? {
     guard bytes.count == 8 else { return nil }
     return bytes.reduce(0) { $0 << 8 | UInt64($1) }
   }

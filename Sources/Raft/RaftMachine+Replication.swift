@@ -1,169 +1,148 @@
 internal import Model
 
-/// What only a leader has.
-final class LeaderState {
-  /// One per voter, this member included, in the order of the voters.
-  var peers: [Progress]
-  var uncommittedBytes = 0
-  var reads = ReadQueue()
-
-  init(memberID: UInt64, voters: MajorityConfiguration, lastIndex: UInt64, stableIndex: UInt64) {
-    peers = voters.voters.map { id in
-      Progress(id: id, match: id == memberID ? stableIndex : 0, next: lastIndex + 1)
-    }
-  }
-
-  func position(of id: UInt64) -> Int? { peers.firstIndex { $0.id == id } }
-
-  func match(of id: UInt64) -> UInt64 { position(of: id).map { peers[$0].match } ?? 0 }
-}
-
-// MARK: - Leader
-
+// What a leader sends.
 extension RaftMachine {
-  mutating func append(_ data: [UInt8], _ leader: LeaderState) -> ProposalOutcome {
-    let bytes = leader.uncommittedBytes + data.count
-    // As in etcd, one command of any size passes when nothing else waits.
-    if leader.uncommittedBytes > 0 && bytes > configuration.limits.uncommittedBytes { return .overloaded }
-    leader.uncommittedBytes = bytes
-    return .appended(index: log.append(term: term, kind: .normal, data: data))
-  }
-
-  func broadcastHeartbeats(_ leader: LeaderState, _ effects: inout [RaftEffect]) {
-    let context = leader.reads.round.map { encode($0.number) } ?? []
-    for peer in leader.peers where peer.id != configuration.memberID {
-      // Never a commit beyond what the peer is known to hold.
-      let commit = min(peer.match, log.commitIndex)
-      send(Message(kind: .heartbeat, to: peer.id, commit: commit, context: context), &effects)
+  /// Appends entries of this leader and term. They count for it once they are durable here: the acknowledgement to
+  /// itself waits like those to others.
+  mutating func appendOwn(_ entries: [Entry]) {
+    precondition(role == .leader, "only a leader appends")
+    for entry in entries {
+      uncommittedBytes += entry.data.count
+      _ = log.append(term: term, kind: entry.kind, data: entry.data)
     }
+    send(Message(kind: .appendResponse, to: id, index: log.lastIndex))
   }
 
-  func broadcastAppends(_ leader: LeaderState, _ effects: inout [RaftEffect]) {
-    for position in leader.peers.indices where leader.peers[position].id != configuration.memberID {
-      sendAppends(leader, position, evenEmpty: false, &effects)
-    }
-  }
-
-  /// Sends what the peer lacks, as far as pace and limits go. An empty append tells a new commit index, or asks
-  /// a peer that has not answered where it stands.
-  private func sendAppends(
-    _ leader: LeaderState, _ position: Int, evenEmpty: Bool, _ effects: inout [RaftEffect]
-  ) {
-    var evenEmpty = evenEmpty
-    while true {
-      let peer = leader.peers[position]
-      if peer.pace == .probe(waiting: true) { return }
-      // Nil: compacted away, beyond what memory can serve.
-      guard let previousTerm = log.term(at: peer.next - 1) else { return }
-      let limits = configuration.limits
-      let underWay = peer.pace == .replicate ? Int(peer.next - 1 - peer.match) : 0
-      let entries = log.slice(
-        from: peer.next, maxCount: limits.inflightEntries - underWay, maxBytes: limits.messageBytes)
-      let tellsCommit = peer.sentCommit < log.commitIndex && peer.pace == .replicate
-      if entries.isEmpty && !evenEmpty && !tellsCommit { return }
-      evenEmpty = false
-      leader.peers[position].sent(count: entries.count, commit: log.commitIndex)
-      let message = Message(
-        kind: .append, to: peer.id, logTerm: previousTerm, index: peer.next - 1, entries: entries,
-        commit: log.commitIndex)
-      send(message, &effects)
-    }
-  }
-
-  mutating func receiveAppendResponse(_ message: Message, _ effects: inout [RaftEffect]) {
-    guard case .leader(let leader) = role, let position = leader.position(of: message.from) else { return }
-    if message.reject {
-      let hint =
-        message.logTerm > 0
-        ? log.lastIndex(upTo: message.rejectHint, withTermAtMost: message.logTerm).index : message.rejectHint
-      if leader.peers[position].refused(previous: message.index, hint: hint) {
-        sendAppends(leader, position, evenEmpty: true, &effects)
-      }
+  /// Tells every peer what is new: at once, or when the batch ends.
+  mutating func broadcastAppends() {
+    if configuration.batches {
+      isBroadcastDue = true
       return
     }
-    guard message.index <= log.lastIndex else {
-      return refuse(message, .indexOutOfRange, &effects)
+    for position in progress.indices where progress[position].id != id {
+      _ = sendAppend(position, evenIfEmpty: true)
     }
-    let isNews = leader.peers[position].acknowledged(message.index)
-    if leader.peers[position].pace != .replicate && leader.peers[position].match == message.index {
-      leader.peers[position].startReplicating()
-    }
-    if isNews { advanceCommit(leader, &effects) }
-    sendAppends(leader, position, evenEmpty: false, &effects)
   }
 
-  mutating func receiveHeartbeatResponse(_ message: Message, _ effects: inout [RaftEffect]) {
-    guard case .leader(let leader) = role, let position = leader.position(of: message.from) else { return }
-    if case .probe = leader.peers[position].pace { leader.peers[position].pace = .probe(waiting: false) }
-    // Appends or their answers may be lost: an empty append finds out.
-    if leader.peers[position].match < log.lastIndex {
-      sendAppends(leader, position, evenEmpty: true, &effects)
+  /// Ends a batch on a leader.
+  mutating func broadcastBatch() {
+    guard isBroadcastDue, role == .leader else { return }
+    isBroadcastDue = false
+    for position in progress.indices where progress[position].id != id {
+      let isCommitNews = progress[position].sentCommit < log.commitIndex
+      if sendAppend(position, evenIfEmpty: isCommitNews) { sendAllAppends(position) }
     }
-    confirmRound(message, leader, position, &effects)
   }
 
-  mutating func ownLogGrew(_ leader: LeaderState, _ effects: inout [RaftEffect]) {
-    guard let position = leader.position(of: configuration.memberID) else { return }
-    if leader.peers[position].acknowledged(log.stableIndex) { advanceCommit(leader, &effects) }
+  /// Sends as many appends with entries as the limits allow.
+  mutating func sendAllAppends(_ position: Int) {
+    while sendAppend(position, evenIfEmpty: false) {}
   }
 
-  /// Commits what a quorum holds durably, if that reaches into this term. Flush tells the peers.
-  private mutating func advanceCommit(_ leader: LeaderState, _ effects: inout [RaftEffect]) {
-    guard !voters.voters.isEmpty else { return }
-    let index = voters.committedIndex { leader.match(of: $0) }
-    guard index > log.commitIndex, log.term(at: index) == term else { return }
-    leader.uncommittedBytes -= log.bytes(after: log.commitIndex, through: index, ofTerm: term)
+  /// Sends one append, or a snapshot where the log does not reach back far enough. False: nothing was sent.
+  mutating func sendAppend(_ position: Int, evenIfEmpty: Bool) -> Bool {
+    let peer = progress[position].id
+    if progress[position].isPaused { return false }
+    let previous = progress[position].next - 1
+    guard let previousTerm = log.term(at: previous) else { return sendSnapshot(position) }
+    var entries: [Entry] = []
+    if progress[position].mayTakeEntries {
+      entries = log.slice(
+        from: previous + 1, through: log.lastIndex, maxBytes: configuration.limits.messageBytes)
+    }
+    if entries.isEmpty && !evenIfEmpty { return false }
+    var bytes = 0
+    for entry in entries { bytes += entry.data.count }
+    progress[position].sentEntries(count: entries.count, bytes: bytes)
+    progress[position].sentCommit(log.commitIndex)
+    send(
+      Message(
+        kind: .append, to: peer, logTerm: previousTerm, index: previous, entries: entries,
+        commit: log.commitIndex))
+    return true
+  }
+
+  private mutating func sendSnapshot(_ position: Int) -> Bool {
+    let peer = progress[position].id
+    if !progress[position].isRecentlyActive {
+      tracer.debug("ignore sending snapshot to \(peer.hex) since it is not recently active")
+      return false
+    }
+    guard configuration.hasSnapshots, let snapshot = presentSnapshot else {
+      tracer.debug(
+        "\(id.hex) failed to send snapshot to \(peer.hex) because snapshot is temporarily unavailable")
+      return false
+    }
+    tracer.debug(
+      "\(id.hex) [firstindex: \(log.firstIndex), commit: \(log.commitIndex)] sent snapshot[index: \(snapshot.index), term: \(snapshot.term)] to \(peer.hex) [\(progress[position])]"
+    )
+    progress[position].becomeSnapshot(snapshot.index)
+    tracer.debug("\(id.hex) paused sending replication messages to \(peer.hex) [\(progress[position])]")
+    send(Message(kind: .snapshot, to: peer, snapshot: snapshot))
+    return true
+  }
+
+  /// The state that a snapshot made now would hold at least.
+  private var presentSnapshot: SnapshotMetadata? {
+    if let offeredSnapshot { return offeredSnapshot }
+    guard log.appliedIndex > 0, let term = log.term(at: log.appliedIndex) else { return nil }
+    return SnapshotMetadata(confState: appliedConfState, index: log.appliedIndex, term: term)
+  }
+
+  mutating func broadcastHeartbeats() {
+    let context = reads.round.map { encode($0.number) } ?? []
+    for position in progress.indices where progress[position].id != id {
+      // Never a commit beyond what the peer is known to hold.
+      let commit = min(progress[position].match, log.commitIndex)
+      send(Message(kind: .heartbeat, to: progress[position].id, commit: commit, context: context))
+      progress[position].sentCommit(commit)
+    }
+  }
+
+  /// Commits what a quorum holds durably, if that reaches into this term. Entries of earlier terms are committed by
+  /// one of this term only, never by counting.
+  mutating func advanceCommit() -> Bool {
+    precondition(role == .leader, "only a leader commits by counting")
+    let index = members.voters.committedIndex { progress.match(of: $0) }
+    guard index > log.commitIndex, log.term(at: index) == term else { return false }
     log.commit(to: index)
-    retryPostponedReads(leader, &effects)
+    return true
   }
 
-  /// Takes a new set of voters in; a leader keeps what it knows about those that stay.
-  mutating func adopt(_ newVoters: MajorityConfiguration, _ effects: inout [RaftEffect]) {
-    voters = newVoters
-    guard case .leader(let leader) = role else { return }
-    let known = leader.peers
-    leader.peers = newVoters.voters.map { id in
-      known.first { $0.id == id }
-        ?? Progress(
-          id: id, match: id == configuration.memberID ? log.stableIndex : 0, next: log.lastIndex + 1)
-    }
-    // A smaller quorum may already hold more.
-    advanceCommit(leader, &effects)
-  }
-}
+  // MARK: Sending
 
-// MARK: - Follower
-
-extension RaftMachine {
-  mutating func receiveAppend(_ message: Message, _ effects: inout [RaftEffect]) {
-    electionElapsedTicks = 0
-    if message.index < log.commitIndex {
-      // What is committed agrees with every leader.
-      return sendWhenDurable(Message(kind: .appendResponse, to: message.from, index: log.commitIndex))
+  mutating func send(_ message: Message) {
+    var message = message
+    if message.from == 0 { message.from = id }
+    switch message.kind {
+    case .vote, .voteResponse, .preVote, .preVoteResponse:
+      precondition(message.term != 0, "an election has a term")
+    case .propose, .readIndex:
+      // Forwarded requests belong to whatever term the leader is in.
+      message.term = 0
+    default: message.term = term
     }
-    guard log.term(at: message.index) == message.logTerm else {
-      let hint = log.lastIndex(upTo: message.index, withTermAtMost: message.logTerm)
-      return sendWhenDurable(
-        Message(
-          kind: .appendResponse, to: message.from, logTerm: hint.term, index: message.index, reject: true,
-          rejectHint: hint.index))
+    switch message.kind {
+    case .appendResponse, .voteResponse, .preVoteResponse:
+      sendAfterAppend(message)
+    case .vote where configuration.batches:
+      // The request promises the log it describes. Were it lost in a crash, an answer to it could still come back.
+      messagesAfterAppend.append(message)
+    default:
+      precondition(message.to != id, "only answers go to this member itself")
+      messages.append(message)
     }
-    if let conflict = log.firstConflict(message.entries) {
-      guard message.entries[conflict].index > log.commitIndex else {
-        return refuse(message, .contradictsCommitted, &effects)
-      }
-      log.replaceSuffix(message.entries[conflict...])
-    }
-    let lastNew = message.index + UInt64(message.entries.count)
-    log.commit(to: min(message.commit, lastNew))
-    sendWhenDurable(Message(kind: .appendResponse, to: message.from, index: lastNew))
   }
 
-  mutating func receiveHeartbeat(_ message: Message, _ effects: inout [RaftEffect]) {
-    electionElapsedTicks = 0
-    guard message.commit <= log.lastIndex else { return refuse(message, .indexOutOfRange, &effects) }
-    log.commit(to: message.commit)
-    // Not held back by the disk: it promises nothing beyond the term, and a slow sync must not look like death.
-    send(Message(kind: .heartbeatResponse, to: message.from, context: message.context), &effects)
+  private mutating func sendAfterAppend(_ message: Message) {
+    if configuration.batches, message.kind == .appendResponse, message.to == id,
+      let last = messagesAfterAppend.indices.last, messagesAfterAppend[last].to == id,
+      messagesAfterAppend[last].kind == .appendResponse, messagesAfterAppend[last].term == message.term
+    {
+      // A batch of proposals is acknowledged once.
+      messagesAfterAppend[last].index = message.index
+    } else {
+      messagesAfterAppend.append(message)
+    }
   }
 }

@@ -1,4 +1,4 @@
-public import Model
+internal import Model
 internal import Primitives
 
 /// One member's share of the Raft consensus algorithm: a synchronous, deterministic machine over opaque entries.
@@ -6,6 +6,9 @@ internal import Primitives
 /// It owns term, vote, log and role; it has no clock, no disk and no network. Inputs go in (`handle`, `propose`),
 /// effects come out, into an array that the caller owns and reuses; `flush` ends a batch of inputs and lets the
 /// batch share one log write, one append message per peer and one read round.
+///
+/// Its messages are etcd's raftpb, meaning for meaning, and it decides as etcd's raft library does, so that members
+/// of both kinds understand each other and that library's scenarios hold here (`ready` shows a step in its form).
 ///
 /// **What is durable when.** `flush` gathers everything that must reach the disk into one `LogAppend`. Whatever
 /// depends on it (a vote given, an acknowledgement of entries, a vote request, this member's own vote, its own
@@ -16,8 +19,9 @@ internal import Primitives
 /// **A single voter is no special case.** It campaigns, waits until its vote is durable, appends the empty entry
 /// of its term, waits until that is durable, and has then committed it. Nothing commits because "we are alone".
 ///
-/// **Commit.** The largest index that a quorum holds durably, if its entry is of the current term. Committed
-/// entries are handed to apply only once they are durable here too: apply never overtakes the local log.
+/// **Commit.** The largest index that a quorum of each half of the configuration holds durably, if its entry is of
+/// the current term. Committed entries are handed to apply only once they are durable here too: apply never
+/// overtakes the local log.
 ///
 /// **Reads.** `readIndex` asks for a proof that this member leads *now*. A leader answers after a round of
 /// heartbeats that began after the request and carries a number never used before, so that no acknowledgement
@@ -30,217 +34,129 @@ internal import Primitives
 /// Not here: time-outs of requests, waiting queues, request ids (`Replica`); encoding (`Model`).
 public struct RaftMachine: ~Copyable {
   public let configuration: RaftConfiguration
+  let tracer: Tracer
   /// The current term.
   public internal(set) var term: UInt64
   /// Whom this member voted for in `term`; 0: nobody.
   var vote: UInt64
-  var role: Role
+  var role = Leadership.Role.follower
+  /// 0: unknown.
+  var leader: UInt64 = 0
   var log: RaftLog
-  var voters: MajorityConfiguration
+  /// The configuration in use, and what a leader knows about each member.
+  var members: ClusterConfiguration
+  var progress: ProgressMap
+  var ballot = Ballot()
 
   var random: SeededRandom
   var electionElapsedTicks = 0
   var heartbeatElapsedTicks = 0
   var electionTimeoutTicks = 0
 
-  /// The hard state as last given to the log stage.
-  var issuedTerm: UInt64
-  var issuedVote: UInt64
-  var lastSequence: UInt64 = 0
-  var appendedSequence: UInt64 = 0
-  /// Held back until the write they depend on is durable, in order.
-  var deferred: [Deferred] = []
+  // A leader's.
+  /// To whom leadership is being handed; 0: to nobody.
+  var transferee: UInt64 = 0
+  /// At or above the last configuration change in the log: another waits until this is applied.
+  var pendingChangeIndex: UInt64 = 0
+  var uncommittedBytes = 0
+  var reads = ReadQueue()
+  /// Peers are to be told what is new when the batch ends.
+  var isBroadcastDue = false
   /// Numbers read rounds over the machine's whole life.
   var lastRound: UInt64 = 0
 
-  enum Role {
-    case follower(leader: UInt64)
-    case candidate(Ballot)
-    // A class, so that the leader's state changes in place while it is the enum's payload. Never shared.
-    case leader(LeaderState)
-  }
+  // What came of inputs and was not taken yet.
+  var messages: [Message] = []
+  /// Held back until everything written so far is durable. Some are for this member itself.
+  var messagesAfterAppend: [Message] = []
+  var readStates: [ReadState] = []
+  var droppedReads: [UInt64] = []
+  var refusals: [(from: UInt64, kind: Message.Kind, fault: MessageFault)] = []
 
-  /// What waits for durability. `gate` is nil until the flush that decides which write it waits for.
-  struct Deferred {
-    enum Action {
-      case send(Message)
-      case ownVote(term: UInt64)
-    }
-    var gate: UInt64?
-    var action: Action
-  }
+  // What the surroundings know.
+  var readyLeadership: Leadership
+  var readyHardState: HardState
+  var reportedLeadership: Leadership
+  /// The configuration as of the applied index: a change is adopted before it is reported as applied.
+  var appliedConfState: ConfState
+  var hasNewConfiguration = false
+  /// A snapshot that may be sent, in place of one of the present state.
+  var offeredSnapshot: SnapshotMetadata?
+  var stepsOnAdvance: [Message] = []
+  var lastSequence: UInt64 = 0
+  var appendedSequence: UInt64 = 0
+  /// What waits for the write of a sequence, in order.
+  var deferred: [(sequence: UInt64, message: Message)] = []
 
-  public init(configuration: RaftConfiguration, recovery: RaftRecovery) {
-    // A local first: reading a field of a half-made noncopyable value is miscompiled by 6.3.1 in release builds (it
+  public init(
+    configuration: RaftConfiguration, recovery: RaftRecovery, trace: (any RaftTrace)? = nil
+  ) {
+    // Locals first: reading a field of a half-made noncopyable value is miscompiled by 6.3.1 in release builds (it
     // releases what it never retained).
-    let log = RaftLog(recovery: recovery)
+    let tracer = Tracer(trace: trace)
+    let log = RaftLog(recovery: recovery, tracer: tracer)
+    let hardState = recovery.hardState
     precondition(
-      recovery.hardState.term >= log.lastTerm,
+      hardState.term >= log.lastTerm || hardState == HardState(commit: hardState.commit),
       "the log holds entries of a term that the hard state does not know")
+    precondition(
+      configuration.readMode == .safe || configuration.checkQuorum, "a lease needs the quorum check")
+    let memberID = configuration.memberID
+    precondition(memberID != LocalStage.append && memberID != LocalStage.apply, "names of local stages")
+    let leadership = Leadership(role: .follower, term: hardState.term, leader: 0)
     self.configuration = configuration
-    term = recovery.hardState.term
-    vote = recovery.hardState.vote
-    issuedTerm = term
-    issuedVote = vote
-    role = .follower(leader: 0)
+    self.tracer = tracer
     self.log = log
-    voters = MajorityConfiguration(recovery.confState.voters)
-    random = SeededRandom(seed: configuration.seed ^ configuration.memberID)
-    resetElectionTimer()
+    term = hardState.term
+    vote = hardState.vote
+    members = ClusterConfiguration()
+    progress = ProgressMap()
+    appliedConfState = recovery.confState
+    // Mixed, so that neighbouring seeds and ids do not meet: two members that draw the same time-outs never elect one.
+    random = SeededRandom(seed: configuration.seed ^ (memberID &* 0x9e37_79b9_7f4a_7c15))
+    readyLeadership = leadership
+    readyHardState = HardState(term: hardState.term, vote: hardState.vote, commit: log.commitIndex)
+    reportedLeadership = leadership
+    start(confState: recovery.confState)
+  }
+
+  private mutating func start(confState: ConfState) {
+    var changer = changer()
+    do throws(ConfigurationError) {
+      try changer.restore(confState)
+    } catch {
+      preconditionFailure("the stored configuration is impossible: \(error)")
+    }
+    members = changer.configuration
+    progress = changer.progress
+    tracer.info("\(id.hex) switched to configuration \(members)")
+    becomeFollower(term: term, leader: 0)
+    let peers = members.voters.ids.map(\.hex).joined(separator: ",")
+    let marks = "commit: \(log.commitIndex), applied: \(log.appliedIndex)"
+    tracer.info(
+      "newRaft \(id.hex) [peers: [\(peers)], term: \(term), \(marks), lastindex: \(log.lastIndex), lastterm: \(log.lastTerm)]"
+    )
   }
 
   /// Takes one input in. Effects are appended to `effects`; call `flush` after the last input of a batch.
   public mutating func handle(_ input: RaftInput, _ effects: inout [RaftEffect]) {
+    take(input)
+    emit(&effects)
+  }
+
+  /// Takes one input in for callers of `ready`, which hands out everything that comes of it.
+  public mutating func take(_ input: RaftInput) {
     switch input {
-    case .tick: tick(&effects)
-    case .campaign: campaign(&effects)
-    case .message(let message): receive(message, &effects)
-    case .appended(let sequence): appended(sequence, &effects)
-    case .applied(let index): log.applied(to: index, limits: configuration.limits)
-    case .readIndex(let context): readIndex(.local(context), &effects)
+    case .tick: tick()
+    case .campaign: campaign()
+    case .message(let message): _ = receive(message)
+    case .appended(let sequence): appended(sequence)
+    case .applied(let index): applied(index: index)
+    case .readIndex(let context): readIndex(.local(context))
+    case .transferLeadership(let peer): transferLeadership(to: peer)
+    case .forgetLeader: forgetLeader()
+    case .unreachable(let peer): unreachable(peer)
+    case .snapshotReported(let peer, let succeeded): snapshotReported(peer, succeeded: succeeded)
     }
-  }
-
-  /// Appends a command to the log, if this member leads, or sends it to the leader. The entry is durable and
-  /// committed later, or never: the caller recognises it when `committed` hands it out.
-  public mutating func propose(_ data: [UInt8], _ effects: inout [RaftEffect]) -> ProposalOutcome {
-    switch role {
-    case .leader(let leader):
-      return append(data, leader)
-    case .follower(let leader) where leader != 0:
-      let entry = Entry(term: 0, index: 0, data: data)
-      send(Message(kind: .propose, to: leader, entries: [entry]), &effects)
-      return .forwarded
-    case .follower, .candidate:
-      return .noLeader
-    }
-  }
-
-  /// The same for a change of the configuration.
-  public mutating func propose(_ change: ConfChange, _ effects: inout [RaftEffect]) -> ProposalOutcome {
-    switch role {
-    case .leader:
-      return .appended(index: log.append(term: term, kind: .confChange, data: change.encoded()))
-    case .follower(let leader) where leader != 0:
-      let entry = Entry(term: 0, index: 0, kind: .confChange, data: change.encoded())
-      send(Message(kind: .propose, to: leader, entries: [entry]), &effects)
-      return .forwarded
-    case .follower, .candidate:
-      return .noLeader
-    }
-  }
-
-  /// Ends a batch: sends what the batch produced, issues its one log write, hands out what is committed.
-  public mutating func flush(_ effects: inout [RaftEffect]) {
-    if case .leader(let leader) = role {
-      startReadRound(leader, &effects)
-      broadcastAppends(leader, &effects)
-    }
-    issueAppend(&effects)
-    releaseDeferred(&effects)
-    let entries = log.handOut(creditBytes: configuration.limits.applyBytes)
-    if !entries.isEmpty { effects.append(.committed(entries)) }
-  }
-}
-
-// MARK: - What others may look at
-
-extension RaftMachine {
-  public var leadership: Leadership {
-    switch role {
-    case .follower(let leader): Leadership(role: .follower, term: term, leader: leader)
-    case .candidate: Leadership(role: .candidate, term: term, leader: 0)
-    case .leader: Leadership(role: .leader, term: term, leader: configuration.memberID)
-    }
-  }
-
-  public var hardState: HardState { HardState(term: term, vote: vote, commit: log.commitIndex) }
-  public var confState: ConfState { ConfState(voters: voters.voters) }
-  public var commitIndex: UInt64 { log.commitIndex }
-  public var appliedIndex: UInt64 { log.appliedIndex }
-  /// The last index that is durable here.
-  public var stableIndex: UInt64 { log.stableIndex }
-  public var lastIndex: UInt64 { log.lastIndex }
-  /// The first index still in memory.
-  public var firstIndex: UInt64 { log.firstIndex }
-  /// Whether this member is the one voter.
-  public var isSoleVoter: Bool { voters.voters == [configuration.memberID] }
-  /// Whether an entry of this leader's own term is committed: reads may be confirmed.
-  public var hasCommittedInTerm: Bool { log.term(at: log.commitIndex) == term }
-
-  /// The term of the entry at `index`; nil if it is beyond the end or no longer in memory.
-  public func term(at index: UInt64) -> UInt64? { log.term(at: index) }
-
-  /// Entries still in memory, from `index` on, at most `maxCount`.
-  public func entries(from index: UInt64, maxCount: Int) -> [Entry] {
-    log.slice(from: index, maxCount: maxCount, maxBytes: Int.max)
-  }
-
-  /// Whether `campaign` would start an election: a voter, no leader itself, and no committed configuration
-  /// change left to apply (the change may alter who votes).
-  public var mayCampaign: Bool {
-    if case .leader = role { return false }
-    guard voters.contains(configuration.memberID), term < Self.largestTerm else { return false }
-    return !log.changesConfiguration(after: log.appliedIndex, through: log.commitIndex)
-  }
-}
-
-// MARK: - Durability
-
-extension RaftMachine {
-  /// Terms and indexes of messages stay below this, so that sums cannot overflow.
-  static var largestTerm: UInt64 { 1 << 62 }
-  static var largestIndex: UInt64 { 1 << 62 }
-
-  func send(_ message: Message, _ effects: inout [RaftEffect]) {
-    var message = message
-    message.from = configuration.memberID
-    // Forwarded requests belong to whatever term the leader is in.
-    if message.kind != .propose && message.kind != .readIndex { message.term = term }
-    effects.append(.send(message))
-  }
-
-  /// Sends once everything that this member has promised so far is durable.
-  mutating func sendWhenDurable(_ message: Message) {
-    var message = message
-    message.from = configuration.memberID
-    message.term = term
-    deferred.append(Deferred(gate: nil, action: .send(message)))
-  }
-
-  private mutating func issueAppend(_ effects: inout [RaftEffect]) {
-    if log.hasUnissued || term != issuedTerm || vote != issuedVote {
-      lastSequence += 1
-      issuedTerm = term
-      issuedVote = vote
-      let entries = log.issue(sequence: lastSequence)
-      effects.append(.append(LogAppend(sequence: lastSequence, entries: entries, hardState: hardState)))
-    }
-    for position in deferred.indices.reversed() {
-      if deferred[position].gate != nil { break }
-      deferred[position].gate = lastSequence
-    }
-  }
-
-  private mutating func appended(_ sequence: UInt64, _ effects: inout [RaftEffect]) {
-    precondition(sequence <= lastSequence, "a write was reported that was never issued")
-    guard sequence > appendedSequence else { return }
-    appendedSequence = sequence
-    log.appended(sequence: sequence)
-    if case .leader(let leader) = role { ownLogGrew(leader, &effects) }
-    releaseDeferred(&effects)
-  }
-
-  private mutating func releaseDeferred(_ effects: inout [RaftEffect]) {
-    var released = 0
-    while released < deferred.count, let gate = deferred[released].gate, gate <= appendedSequence {
-      switch deferred[released].action {
-      case .send(let message): effects.append(.send(message))
-      case .ownVote(let term):
-        if term == self.term { count(vote: true, of: configuration.memberID, &effects) }
-      }
-      released += 1
-    }
-    deferred.removeFirst(released)
   }
 }

@@ -70,8 +70,9 @@ import Testing
       (Message(kind: .append, to: 1, from: 2, term: 2, logTerm: 9, index: 3), .termOutOfRange),
       (Message(kind: .readIndex, to: 1, from: 2), .entriesNotContiguous),
       (
-        Message(kind: .propose, to: 1, from: 2, entries: [Entry(term: 0, index: 0, kind: .confChange)]),
-        .unsupported
+        Message(
+          kind: .propose, to: 1, from: 2, entries: [Entry(term: 0, index: 0, kind: .confChange, data: [8])]),
+        .malformedChange
       ),
     ]
     for (message, fault) in cases { #expect(faults(member, message) == [fault], "\(message)") }

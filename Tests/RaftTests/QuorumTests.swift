@@ -11,20 +11,54 @@ import Testing
     return candidates.max() ?? 0
   }
 
-  @Test func majorityCommitEqualsItsDefinition() {
+  /// Two sets of up to 7 out of 9 voters, as bits; the second is often empty.
+  private func halves(_ random: inout SeededRandom) -> (incoming: [UInt64], outgoing: [UInt64]) {
+    func some(_ bits: UInt64) -> [UInt64] { (0..<9).filter { bits >> $0 & 1 == 1 }.map { $0 + 1 } }
+    let bits = random.next()
+    let incoming = some(bits & (bits >> 9) & 511 | 1 << (bits >> 40 % 9))
+    return (incoming, bits >> 60 < 6 ? [] : some((bits >> 18 | bits >> 27) & 511))
+  }
+
+  /// A million random cases in release builds, where they take seconds.
+  private var cases: Int {
+    #if DEBUG
+      60_000
+    #else
+      1_000_000
+    #endif
+  }
+
+  @Test func commitEqualsItsDefinition() {
     var random = SeededRandom(seed: 1)
-    for _ in 0..<100_000 {
-      let size = Int.random(in: 1...9, using: &random)
-      let scale = UInt64(1) << UInt64.random(in: 0...62, using: &random)
-      let indexes = (0..<size).map { _ in UInt64.random(in: 0...scale, using: &random) }
-      // Voter ids in another order than their indexes.
-      let ids = (0..<size).map { _ in random.next() | 1 }
-      let configuration = MajorityConfiguration(ids)
-      guard configuration.voters.count == size else { continue }
-      let result = configuration.committedIndex { id in
-        ids.firstIndex(of: id).map { indexes[$0] } ?? 0
+    for _ in 0..<cases {
+      let (incoming, outgoing) = halves(&random)
+      let scale = UInt64(1) << (random.next() & 31)
+      let indexes = (0..<10).map { _ in random.next() % scale }
+      let joint = JointConfiguration(
+        incoming: MajorityConfiguration(incoming), outgoing: MajorityConfiguration(outgoing))
+      let result = joint.committedIndex { indexes[Int($0)] }
+      let naive = naiveCommit(incoming.map { indexes[Int($0)] })
+      let expected = outgoing.isEmpty ? naive : min(naive, naiveCommit(outgoing.map { indexes[Int($0)] }))
+      if result != expected { Issue.record("\(incoming) \(outgoing) \(indexes)") }
+    }
+  }
+
+  /// A vote is won when each half has a majority of grants, lost when one half cannot have it any more.
+  @Test func voteEqualsItsDefinition() {
+    var random = SeededRandom(seed: 3)
+    for _ in 0..<cases {
+      let (incoming, outgoing) = halves(&random)
+      let bits = random.next()
+      let votes: [Bool?] = (0..<10).map { bits >> ($0 * 2) & 3 == 0 ? nil : bits >> ($0 * 2) & 1 == 1 }
+      let joint = JointConfiguration(
+        incoming: MajorityConfiguration(incoming), outgoing: MajorityConfiguration(outgoing))
+      func naive(_ voters: [UInt64], _ missing: Bool) -> Bool {
+        voters.isEmpty || voters.filter { votes[Int($0)] ?? missing }.count * 2 > voters.count
       }
-      #expect(result == naiveCommit(indexes), "\(indexes)")
+      let isWon = naive(incoming, false) && naive(outgoing, false)
+      let isLost = !naive(incoming, true) || !naive(outgoing, true)
+      let expected: VoteResult = isWon ? .won : isLost ? .lost : .pending
+      if joint.result({ votes[Int($0)] }) != expected { Issue.record("\(incoming) \(outgoing) \(votes)") }
     }
   }
 
@@ -46,59 +80,5 @@ import Testing
     let configuration = MajorityConfiguration([3, 1, 3, 2, 1])
     #expect(configuration.voters == [1, 2, 3])
     #expect(configuration.quorum == 2)
-  }
-
-  @Test func scenarios() throws {
-    try runScenarios(inFolder: "Quorum") { command in
-      var environment = QuorumScenario(command)
-      return try environment.run()
-    }
-  }
-}
-
-/// `committed cfg=(1,2) idx=(12,_)` and `vote cfg=(1,2) votes=(y,_)`, with etcd-io/raft's output.
-private struct QuorumScenario {
-  private let command: ScenarioCommand
-
-  init(_ command: ScenarioCommand) { self.command = command }
-
-  mutating func run() throws -> String {
-    let ids = command.list("cfg").compactMap { UInt64($0) }
-    let configuration = MajorityConfiguration(ids)
-    switch command.name {
-    case "committed":
-      let indexes = command.list("idx").map { UInt64($0) }
-      func index(_ id: UInt64) -> UInt64? { ids.firstIndex(of: id).flatMap { indexes[$0] } }
-      let committed = configuration.committedIndex { index($0) ?? 0 }
-      return describe(configuration, index) + (committed == .max ? "∞" : "\(committed)")
-    case "vote":
-      let votes = command.list("votes")
-      let result = configuration.result { id in
-        switch ids.firstIndex(of: id).map({ votes[$0] }) {
-        case "y": true
-        case "n": false
-        default: nil
-        }
-      }
-      return ["pending": "VotePending", "lost": "VoteLost", "won": "VoteWon"]["\(result)"] ?? "?"
-    default: throw Violation(description: "unknown command \(command.name)")
-    }
-  }
-
-  /// One bar per voter: the more voters are behind it, the longer.
-  private func describe(_ configuration: MajorityConfiguration, _ index: (UInt64) -> UInt64?) -> String {
-    let voters = configuration.voters
-    if voters.isEmpty { return "<empty majority quorum>" }
-    var text = String(repeating: " ", count: voters.count) + "    idx\n"
-    for voter in voters {
-      let bar = voters.filter { (index($0) ?? 0) < (index(voter) ?? 0) }.count
-      text +=
-        index(voter) == nil
-        ? "?" + String(repeating: " ", count: voters.count)
-        : String(repeating: "x", count: bar) + ">" + String(repeating: " ", count: voters.count - bar)
-      let number = String(index(voter) ?? 0)
-      text += " " + String(repeating: " ", count: max(0, 5 - number.count)) + number + "    (id=\(voter))\n"
-    }
-    return text
   }
 }

@@ -6,52 +6,68 @@ import Raft
 /// arbitrary prefix of the rest.
 final class SimulatedMember {
   let id: UInt64
-  let voters: [UInt64]
   var machine: RaftMachine
   var effects: [RaftEffect] = []
 
-  /// What survives a crash. Entries start at index 1 unless the cluster began later.
-  private(set) var disk: [Entry]
+  /// What survives a crash: entries from `diskBase + 1` on.
+  private(set) var disk: [Entry] = []
+  private(set) var diskBase: UInt64
+  private var diskBaseTerm: UInt64
   private(set) var diskHardState: HardState
-  private let baseIndex: UInt64
-  private let baseTerm: UInt64
   /// Given to the disk and not yet durable, oldest first.
   private(set) var writes: [LogAppend] = []
-  /// Committed entries not applied yet, then the index applied, and the part of it that survives a crash.
+  /// Committed entries not applied yet.
   private(set) var toApply: [Entry] = []
   private(set) var appliedIndex: UInt64
-  private var durableAppliedIndex: UInt64
+  private(set) var confState: ConfState
+  /// The part of it that survives a crash.
+  private var store: (index: UInt64, confState: ConfState)
   private(set) var commitSeen: UInt64
-  private let electionTicks: Int
-  private let limits: RaftLimits
+  /// The members that bootstrap the cluster, this one among them; otherwise it starts with what it is given, or joins.
+  private let bootstrap: [UInt64]
+  private var configuration: RaftConfiguration
+
+  /// A member of a cluster that began before, at `baseIndex`.
+  convenience init(
+    id: UInt64, voters: [UInt64], baseIndex: UInt64 = 0, electionTicks: Int = 10,
+    limits: RaftLimits = RaftLimits(), seed: UInt64 = 1,
+    configure: (inout RaftConfiguration) -> Void = { _ in }
+  ) {
+    var configuration = RaftConfiguration(
+      memberID: id, electionTicks: electionTicks, seed: seed, limits: limits)
+    configure(&configuration)
+    self.init(configuration, confState: ConfState(voters: voters), baseIndex: baseIndex, bootstrap: [])
+  }
 
   init(
-    id: UInt64, voters: [UInt64], baseIndex: UInt64 = 0, electionTicks: Int = 10,
-    limits: RaftLimits = RaftLimits(),
-    seed: UInt64 = 1
+    _ configuration: RaftConfiguration, confState: ConfState, baseIndex: UInt64, bootstrap: [UInt64]
   ) {
-    self.id = id
-    self.voters = voters
-    self.baseIndex = baseIndex
-    self.electionTicks = electionTicks
-    self.limits = limits
-    baseTerm = baseIndex == 0 ? 0 : 1
-    disk = []
-    diskHardState = HardState(term: baseTerm, vote: 0, commit: baseIndex)
+    id = configuration.memberID
+    self.configuration = configuration
+    self.bootstrap = bootstrap
+    diskBase = baseIndex
+    diskBaseTerm = baseIndex == 0 ? 0 : 1
+    diskHardState = HardState(term: diskBaseTerm, vote: 0, commit: baseIndex)
     appliedIndex = baseIndex
-    durableAppliedIndex = baseIndex
+    self.confState = confState
+    store = (baseIndex, confState)
     commitSeen = baseIndex
     let recovery = RaftRecovery(
-      hardState: diskHardState, compactedIndex: baseIndex, compactedTerm: baseTerm, entries: [],
-      confState: ConfState(voters: voters), appliedIndex: baseIndex)
-    let configuration = RaftConfiguration(
-      memberID: id, electionTicks: electionTicks, seed: seed, limits: limits)
+      hardState: diskHardState, compactedIndex: baseIndex, compactedTerm: diskBaseTerm, entries: [],
+      confState: confState, appliedIndex: baseIndex)
     machine = RaftMachine(configuration: configuration, recovery: recovery)
+    bootstrapIfNew()
+  }
+
+  private func bootstrapIfNew() {
+    if !bootstrap.isEmpty && machine.lastIndex == 0 { machine.bootstrap(bootstrap.map { ($0, []) }) }
   }
 
   func handle(_ input: RaftInput) { machine.handle(input, &effects) }
 
   func propose(_ data: [UInt8]) -> ProposalOutcome { machine.propose(data, &effects) }
+
+  func propose(_ change: ConfChangeV2) -> ProposalOutcome { machine.propose(change, &effects) }
 
   /// Ends the batch and takes its effects: writes and committed entries stay here, the rest is returned.
   func flush() -> [RaftEffect] {
@@ -79,8 +95,17 @@ final class SimulatedMember {
   }
 
   private func persist(_ write: LogAppend) {
+    if let snapshot = write.snapshot {
+      disk.removeAll()
+      diskBase = snapshot.index
+      diskBaseTerm = snapshot.term
+      toApply.removeAll { $0.index <= snapshot.index }
+      appliedIndex = max(appliedIndex, snapshot.index)
+      confState = snapshot.confState
+      store = (appliedIndex, confState)
+    }
     if let first = write.entries.first {
-      disk.removeLast(disk.count - Int(first.index - baseIndex - 1))
+      disk.removeLast(disk.count - Int(first.index - diskBase - 1))
       disk.append(contentsOf: write.entries)
     }
     diskHardState = write.hardState
@@ -90,18 +115,37 @@ final class SimulatedMember {
     let applied = Array(toApply.prefix(count))
     guard let last = applied.last else { return [] }
     toApply.removeFirst(applied.count)
-    appliedIndex = last.index
+    for entry in applied {
+      precondition(entry.index == appliedIndex + 1, "each entry once, in order")
+      appliedIndex = entry.index
+      apply(changeOf: entry)
+    }
     handle(.applied(index: last.index))
     return applied
   }
 
-  /// The entry on the disk at `index`, if it is there.
-  func durable(_ index: UInt64) -> Entry? {
-    guard index > baseIndex, index <= baseIndex + UInt64(disk.count) else { return nil }
-    return disk[Int(index - baseIndex - 1)]
+  private func apply(changeOf entry: Entry) {
+    var next: ConfState?
+    switch entry.kind {
+    case .normal: return
+    case .confChange: next = (try? ConfChange(decoding: entry.data)).flatMap { confState.applying($0) }
+    case .confChangeV2: next = (try? ConfChangeV2(decoding: entry.data)).flatMap { confState.applying($0) }
+    }
+    guard let next else { preconditionFailure("a change that does not fit was committed") }
+    confState = next
+    machine.adoptConfiguration(next, &effects)
   }
 
-  func commitStore() { durableAppliedIndex = appliedIndex }
+  /// The entry on the disk at `index`, if it is there.
+  func durable(_ index: UInt64) -> Entry? {
+    guard index > diskBase, index <= diskBase + UInt64(disk.count) else { return nil }
+    return disk[Int(index - diskBase - 1)]
+  }
+
+  /// Whether `entry`, which is committed, would survive a crash here, as itself or within a snapshot.
+  func holds(_ entry: Entry) -> Bool { entry.index <= diskBase || durable(entry.index) == entry }
+
+  func commitStore() { store = (appliedIndex, confState) }
 
   /// Stops in the middle of everything and starts again from the disk, on which `survivingWrites` of the
   /// unfinished writes happened to arrive.
@@ -110,13 +154,13 @@ final class SimulatedMember {
     writes.removeAll()
     toApply.removeAll()
     effects.removeAll()
-    appliedIndex = durableAppliedIndex
+    (appliedIndex, confState) = store
+    configuration.seed = seed
     let recovery = RaftRecovery(
-      hardState: diskHardState, compactedIndex: baseIndex, compactedTerm: baseTerm, entries: disk,
-      confState: ConfState(voters: voters), appliedIndex: appliedIndex)
-    let configuration = RaftConfiguration(
-      memberID: id, electionTicks: electionTicks, seed: seed, limits: limits)
+      hardState: diskHardState, compactedIndex: diskBase, compactedTerm: diskBaseTerm, entries: disk,
+      confState: confState, appliedIndex: appliedIndex)
     machine = RaftMachine(configuration: configuration, recovery: recovery)
+    bootstrapIfNew()
     commitSeen = machine.commitIndex
   }
 }

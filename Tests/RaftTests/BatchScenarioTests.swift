@@ -2,19 +2,21 @@ import Model
 import Raft
 import Testing
 
-/// Whole clusters driven step by step; the files under Scenarios/Interaction say what each proves.
-@Suite struct InteractionTests {
+/// Whole clusters driven batch by batch, as the member's stages do it; the files under Scenarios/Batch say what each
+/// proves.
+@Suite struct BatchScenarioTests {
   @Test func scenarios() throws {
-    for file in try scenarioFiles(inFolder: "Interaction") {
-      var environment = InteractionScenario()
-      try runScenario(file) { command in try environment.run(command) }
+    for file in try ownScenarios("Batch") {
+      var environment = BatchScenario()
+      _ = try runScenario(file) { command in try environment.run(command) }
     }
   }
 }
 
 /// Commands:
 ///
-///     add-nodes N voters=(..) index=I   members 1...N; everything up to I is applied and compacted away
+///     add-nodes N voters=(..) index=I   members 1...N; everything up to I is applied and compacted away; lease=true
+///                                       lets the leader's lease answer reads
 ///     campaign ID | tick ID count=N | propose ID DATA | read ID CONTEXT
 ///     flush ID                          ends a batch and prints its effects
 ///     written ID count=N                N writes of the member become durable
@@ -24,7 +26,7 @@ import Testing
 ///     crash ID                          starts again from the disk; unfinished writes are lost
 ///     stabilize                         all of it, until nothing is left to do
 ///     status ID | log ID                printing
-private struct InteractionScenario {
+private struct BatchScenario {
   private var members: [SimulatedMember] = []
   private var network: [Message] = []
 
@@ -35,12 +37,15 @@ private struct InteractionScenario {
       let voters = command.list("voters").compactMap { UInt64($0) }
       for id in 1...command.id {
         members.append(
-          SimulatedMember(id: id, voters: voters, baseIndex: command.number("index") ?? 0, electionTicks: 3))
+          SimulatedMember(id: id, voters: voters, baseIndex: command.number("index") ?? 0, electionTicks: 3) {
+            $0.checkQuorum = command.value("lease") == "true"
+            $0.readMode = command.value("lease") == "true" ? .lease : .safe
+          })
       }
     case "campaign": member(command).handle(.campaign)
     case "tick": for _ in 0..<(command.number("count") ?? 1) { member(command).handle(.tick) }
-    case "propose": lines.append("\(member(command).propose(Array(command.arguments[1].utf8)))")
-    case "read": member(command).handle(.readIndex(context: UInt64(command.arguments[1]) ?? 0))
+    case "propose": lines.append("\(member(command).propose(Array(command.positional[1].utf8)))")
+    case "read": member(command).handle(.readIndex(context: UInt64(command.positional[1]) ?? 0))
     case "flush": flush(member(command), &lines)
     case "written": member(command).completeWrites(Int(command.number("count") ?? 1))
     case "deliver": deliver(to: member(command), &lines)
