@@ -101,7 +101,9 @@ class Script:
 
     def status(self) -> None:
         errors = self.client.must("Maintenance/Status").errors
-        self.record.append(("errors", str(sorted(each.replace(str(self.member), "MEMBER") for each in errors))))
+        # 3.5 writes a space after each field, later versions between them.
+        named = sorted(each.replace(str(self.member), "MEMBER").strip() for each in errors)
+        self.record.append(("errors", str(named)))
         try:
             with urllib.request.urlopen(f"http://{self.server.endpoint}/health", timeout=5) as answer:
                 health = f"{answer.status} {answer.read().decode()}"
@@ -246,9 +248,14 @@ def test_both_alarms():
         played.alarm(GET, 0, NONE)
         played.try_everything("both")
         played.alarm(DEACTIVATE, played.member, CORRUPT)
-        played.try_everything("one left")
-        played.alarm(DEACTIVATE, played.member, NONE)
         played.alarm(GET, 0, NONE)
+        # 3.5.1 forgets what the one left forbids.
+        left = played.client.call("KV/Put", put())
+        assert str(left) == f"status 8 '{FULL_TEXT}'" or played.server.binary.name == "etcd"
+        played.alarm(DEACTIVATE, played.member, NONE)
+        played.alarm(DEACTIVATE, played.member, NOSPACE)
+        played.alarm(GET, 0, NONE)
+        played.call("put after disarming", "KV/Put", put())
 
     compare(script)
 

@@ -33,6 +33,7 @@ REPLACEMENTS = [
     # A line of `endpoint status`: version, size, is leader, is learner, raft term, index, applied index.
     (r"3\.\d+\.\d+(,| \|) [\d.]+ ?[kMG]?B(,| \|) (true|false)(,| \|) (true|false)(,| \|) \d+(,| \|) \d+(,| \|) \d+",
      r"VERSION\1 SIZE\2 \3\4 \5\6 TERM\7 INDEX\8 INDEX", "version, size and raft's counts"),
+    (r"alarm:(NOSPACE|CORRUPT) ", r"alarm:\1", "3.5 writes a space after each field, later versions between them"),
     (r"remaining\(\d+s\)", "remaining(TIME)", "what is left of a lease: it runs"),
     (r'"ttl":[1-9]\d*', '"ttl":TIME', "what is left of a lease"),
     (r'"TTL" : [1-9]\d*\n"GrantedTTL"', '"TTL" : TIME\n"GrantedTTL"', "what is left of a lease"),

@@ -36,7 +36,8 @@ def test_leases_are_listed_by_expiry(reference, subject):
         client = server.client()
         for lease, ttl in ((1, 3000), (2, 1000), (3, 2000), (4, 9_000_000_000)):
             client.must("Lease/LeaseGrant", ID=lease, TTL=ttl)
-        assert [lease.ID for lease in client.must("Lease/LeaseLeases").leases] == [2, 3, 1, 4]
+        listed = [lease.ID for lease in client.must("Lease/LeaseLeases").leases]
+        assert listed == [2, 3, 1, 4], server.binary.name
 
 
 def test_many_short_leases(reference, subject, seed):
