@@ -203,7 +203,10 @@ struct Lessor {
     list.reserveCapacity(count)
     for lease in slots where lease.id != 0 {
       switch lease.stage {
-      case .untimed: list.append(LeaseExpiry(id: lease.id, tick: .max))
+      case .untimed:
+        // Granted since the last tick: its place is already known.
+        let tick = isPrimary ? nowTick + ticks(lease.ttlSeconds) : .max
+        list.append(LeaseExpiry(id: lease.id, tick: tick))
       case .live(let expiryTick): list.append(LeaseExpiry(id: lease.id, tick: expiryTick))
       case .due, .revoking: list.append(LeaseExpiry(id: lease.id, tick: 0))
       }
