@@ -19,6 +19,8 @@ public struct FrontendContext: Sendable {
   public var submit: @Sendable (inout [NodeInput]) -> Void
   /// Runs work that may take longer than a turn of an event loop on a pool of threads.
   public var runLong: @Sendable (@escaping @Sendable () -> Void) -> Void
+  /// Defragments the data file, or joins the defragmentation under way; told the reason if nothing came of it.
+  public var defragment: @Sendable (@escaping @Sendable (ClientError?) -> Void) -> Void
   /// Told of an error of the store that a read met; the client has been refused.
   public var report: @Sendable (StoreError) -> Void
 
@@ -27,6 +29,7 @@ public struct FrontendContext: Sendable {
     gauge: MemberGauge, temporaryDirectory: String,
     submit: @escaping @Sendable (inout [NodeInput]) -> Void,
     runLong: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
+    defragment: @escaping @Sendable (@escaping @Sendable (ClientError?) -> Void) -> Void,
     report: @escaping @Sendable (StoreError) -> Void
   ) {
     self.clusterID = clusterID
@@ -38,6 +41,7 @@ public struct FrontendContext: Sendable {
     self.temporaryDirectory = temporaryDirectory
     self.submit = submit
     self.runLong = runLong
+    self.defragment = defragment
     self.report = report
   }
 
@@ -55,7 +59,8 @@ public struct FrontendContext: Sendable {
   public static let methods: [EtcdMethod] = [
     .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .leaseGrant, .leaseRevoke,
     .leaseKeepAlive, .leaseTimeToLive, .leaseLeases, .memberAdd, .memberRemove, .memberUpdate, .memberList,
-    .memberPromote, .status, .alarm, .hash, .hashKV, .snapshot, .moveLeader, .downgrade, .healthCheck,
+    .memberPromote, .status, .alarm, .defragment, .hash, .hashKV, .snapshot, .moveLeader, .downgrade,
+    .healthCheck,
     .healthList, .healthWatch,
     .lock, .unlock, .electionCampaign, .electionProclaim, .electionLeader, .electionObserve, .electionResign,
   ]

@@ -86,6 +86,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .healthCheck: healthCheck(call, message)
     case .healthList: healthList(call)
     case .healthWatch: healthWatch(call, message)
+    case .defragment: defragment(call)
     case .hash: hash(call)
     case .hashKV: hashKV(call, message)
     case .snapshot: snapshot(call)

@@ -134,7 +134,7 @@ import Testing
     "--host-whitelist=a", "--corrupt-check-time=1s", "--compact-hash-check-time=2m", "--force-new-cluster",
     "--unsafe-no-fsync", "--enable-distributed-tracing", "--memory-mlock",
     "--strict-reconfig-check=false", "--enable-log-rotation",
-    "--bootstrap-defrag-threshold-megabytes=1", "--config-file=/x", "--downgrade-check-time=1s",
+    "--config-file=/x", "--downgrade-check-time=1s",
     "--socket-reuse-port", "--warning-apply-duration=1s",
   ])
   func `what is not built stops the start and is named`(_ argument: String) {

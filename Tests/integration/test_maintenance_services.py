@@ -172,3 +172,79 @@ def test_health_list(subject):
     client = subject.client()
     outcome = client.outcome(client.start(LIST.path, b""), LIST)
     assert {name: each.status for name, each in outcome.response.statuses.items()} == {"": SERVING}
+
+
+# MARK: defragmentation
+
+
+def fill_and_free(client: Client, megabytes: int) -> None:
+    for index in range(megabytes * 4):
+        client.put(b"fill/%d" % index, b"x" * (256 << 10))
+    revision = client.must("KV/DeleteRange", key=b"fill/", range_end=b"fill0").header.revision
+    client.must("KV/Compact", revision=revision, physical=True)
+
+
+def database_bytes(client: Client) -> int:
+    return client.must("Maintenance/Status").dbSize
+
+
+def test_defragment_shrinks_and_changes_nothing(subject):
+    client = subject.client()
+    client.put(b"k", b"v")
+    fill_and_free(client, 16)
+    before, large = client.hash_kv().hash, database_bytes(client)
+    assert large > 16 << 20
+    response = client.must("Maintenance/Defragment")
+    assert not response.HasField("header")
+    assert database_bytes(client) < 1 << 20
+    assert client.hash_kv().hash == before and client.get(b"k") == b"v"
+    client.close()
+    subject.kill()
+    subject.start()
+    client = subject.client()
+    assert client.hash_kv().hash == before and database_bytes(client) < 1 << 20
+
+
+@pytest.mark.skipif(harness.subject_is_etcd(), reason="the gate is newer than 3.5.1")
+@pytest.mark.parametrize("gate", [False, True])
+def test_health_while_defragmenting(gate):
+    arguments = ["--feature-gates=StopGRPCServiceOnDefrag=true"] if gate else []
+    with harness.cairn(extra_arguments=arguments) as server:
+        server.start()
+        client = server.client()
+        fill_and_free(client, 4)
+        stream = watch(server.client(), "")
+        assert status(next(stream)) == SERVING
+        client.must("Maintenance/Defragment")
+        assert check(client, "") == (0, "", SERVING)
+        if gate:
+            assert [status(next(stream)), status(next(stream))] == [NOT_SERVING, SERVING]
+        else:
+            stream.cancel()
+            assert [each for each in remaining(stream)] == []
+
+
+def remaining(stream) -> list[int]:
+    found = []
+    try:
+        for data in stream:
+            found.append(status(data))
+    except grpc.RpcError:
+        pass
+    return found
+
+
+@pytest.mark.skipif(harness.subject_is_etcd(), reason="etcd has another name for it in 3.5.1")
+def test_defragment_at_the_start():
+    with harness.cairn(extra_arguments=["--bootstrap-defrag-threshold-megabytes=4"]) as server:
+        server.start()
+        client = server.client()
+        fill_and_free(client, 8)
+        assert database_bytes(client) > 8 << 20
+        client.close()
+        assert server.terminate() == 143
+        server.start()
+        assert database_bytes(server.client()) < 1 << 20
+        server.terminate()
+        server.start()
+        assert "Skipping defragmentation" in server.log()

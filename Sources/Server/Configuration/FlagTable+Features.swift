@@ -120,8 +120,8 @@ extension FlagTable {
       "watch-progress-notify-interval", .duration, "10m", .features,
       "Time between progress notifications of a watch."),
     .init(
-      "bootstrap-defrag-threshold-megabytes", .unsigned, "0", .features, .notBuilt("defragmentation"),
-      "Defragment at the start when it frees this much."),
+      "bootstrap-defrag-threshold-megabytes", .unsigned, "0", .features,
+      "Defragment at the start when so many megabytes are free inside the file (0 disables)."),
     .init(
       "downgrade-check-time", .duration, "5s", .features, .notBuilt("downgrade"),
       "Time between checks of a running downgrade."),

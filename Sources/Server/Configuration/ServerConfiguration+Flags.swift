@@ -36,7 +36,9 @@ extension ServerConfiguration {
       quotaBackendBytes: values.integer("quota-backend-bytes"),
       backendBatchInterval: values.duration("backend-batch-interval"),
       watchProgressInterval: values.duration("watch-progress-notify-interval"),
-      autoCompaction: nil, featureGates: FeatureGates(),
+      autoCompaction: nil,
+      bootstrapDefragmentMegabytes: values.unsigned("bootstrap-defrag-threshold-megabytes"),
+      featureGates: FeatureGates(),
       logLevel: level, logFormat: format, logOutputs: outputs)
     try Self.refuseUnbuilt(flags)
     featureGates = try FeatureGates(parsing: flags.text("feature-gates"))

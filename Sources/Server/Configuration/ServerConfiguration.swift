@@ -50,6 +50,8 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var watchProgressInterval: GoDuration
   /// Nil: history is compacted only when a client asks for it.
   public var autoCompaction: AutoCompactionPolicy?
+  /// Defragment at the start when at least so many megabytes are free inside the file; 0: never.
+  public var bootstrapDefragmentMegabytes: UInt64
   /// Gates that differ from their defaults and are built.
   public var featureGates: FeatureGates
 

@@ -148,6 +148,14 @@ final class RunningMember {
     let runOnPool: @Sendable (@escaping @Sendable () -> Void) -> Void = { work in
       pool.submit { state in if state == .active { work() } }
     }
+    let committer = CommitterThread(
+      opened.committer, plan: { directory.defragmentPlan(disk: PosixDisk()) },
+      report: { inbox.push(.committed($0)) },
+      worked: { StoreWork.follow($0, logger) { inbox.push($0) } },
+      fail: { stopProcess(logger, "the store cannot be written", $0.description) })
+    let defragmenter = Defragmenter(
+      committer, gauge: gauge, logger: logger,
+      stopsService: configuration.featureGates.stopServiceOnDefragment)
     var context = FrontendContext(
       clusterID: identity.clusterID, memberID: identity.memberID, store: store,
       limits: RequestLimits(
@@ -157,17 +165,14 @@ final class RunningMember {
       temporaryDirectory: directory.snapshotPath,
       submit: { inbox.push(&$0) },
       runLong: runOnPool,
+      defragment: { defragmenter.request($0) },
       report: { error in
         logger.error("the store cannot be read", ["error": .text(error.description)])
         if case .corrupt = error { inbox.push(.damaged) }
       })
     context.watch = watchOptions(configuration)
     let fronts = FrontendGroup(context: context)
-    let committer = CommitterThread(
-      opened.committer, plan: { directory.defragmentPlan(disk: PosixDisk()) },
-      report: { inbox.push(.committed($0)) },
-      worked: { StoreWork.follow($0, logger) { inbox.push($0) } },
-      fail: { stopProcess(logger, "the store cannot be written", $0.description) })
+    defragmenter.serve(fronts)
     let ready = Ready()
     let core = CoreThread(
       node: opened.node, inbox: inbox, tickMilliseconds: Int(configuration.heartbeatMilliseconds),
@@ -187,6 +192,7 @@ final class RunningMember {
     member.threads = [committer.start(), core.start()]
     clearStaleReaders(of: store, every: .minutes(1), on: group.next(), runOnPool, logger)
     ready.wait()
+    try defragmenter.requestAtStart(store, freeMegabytesMin: configuration.bootstrapDefragmentMegabytes)
     return member
   }
 
