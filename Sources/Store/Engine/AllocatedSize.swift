@@ -9,8 +9,14 @@ internal import Synchronization
 final class AllocatedSize: Sendable {
   private let database = Atomic<Int64>(0)
   private let pending = Atomic<Int64>(0)
+  private let short = Atomic<Bool>(false)
 
   var bytes: Int64 { database.load(ordering: .relaxed) + pending.load(ordering: .relaxed) }
+
+  /// `Store.isShortOfSpace` as of the last publication, without its lock.
+  var isShort: Bool { short.load(ordering: .relaxed) }
+
+  func shortIs(_ isShort: Bool) { short.store(isShort, ordering: .relaxed) }
 
   /// After an open, a commit, or a change of the file.
   func databaseIs(_ bytes: Int64) { database.store(bytes, ordering: .relaxed) }
@@ -31,7 +37,7 @@ extension Store {
   @inline(__always)
   public func hasRoom(for cost: Int64, quotaBytes: Int64?) -> Bool {
     if cost == 0 { return true }
-    if isShortOfSpace { return false }
+    if allocated.isShort { return false }
     guard let quotaBytes else { return true }
     return allocated.bytes + cost < quotaBytes
   }

@@ -175,6 +175,7 @@ public final class Applier: @unchecked Sendable {
     precondition(openMain == 0, "published inside an entry")
     store.allocated.generationGrew(by: filling.usedBytes - countedBytes)
     countedBytes = filling.usedBytes
+    store.allocated.shortIs(store.isShortOfSpace)
     filling.publish()
     // An idle applier must not keep LMDB from reusing pages.
     reader.rest()
