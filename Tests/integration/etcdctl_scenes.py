@@ -351,7 +351,7 @@ def leases_that_run(stage: Stage) -> None:
     stage.run("lease grant 2")
     stage.run("put k/b 1 --lease=LEASE5")
     watch = stage.start("watch k/b --rev=2")
-    watch.wait_for("DELETE")
+    watch.wait_for("DELETE\nk/b\n\n")
     stage.finish(watch)
     for line in ("get k/b", "lease timetolive LEASE5", "lease keep-alive --once LEASE5", "lease list"):
         stage.run(line)

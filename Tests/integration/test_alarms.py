@@ -21,8 +21,12 @@ QUOTA_BYTES = 48 << 20
 VALUE_BYTES = 256 << 10
 NONE, NOSPACE, CORRUPT = range(3)
 GET, ACTIVATE, DEACTIVATE = range(3)
-# etcd 3.5.1 does not see a put in a nested transaction, later versions do.
-NOT_COMPARED = ": nested put"
+# etcd 3.5.1 does not see a put in a nested transaction, later versions do. Whether a small put still fits where a
+# large one was refused, and is looked at further, depends on the size of the file to the byte.
+NOT_COMPARED = (": nested put", "full: put without a key")
+# etcd 3.5.1 refuses transactions that add nothing when the quota is exceeded; later versions let them pass.
+ADD_NOTHING = ("full: transaction that reads", "full: empty transaction", "full: transaction that deletes",
+               "full: nested read")
 FULL_TEXT = "etcdserver: mvcc: database space exceeded"
 CORRUPT_TEXT = "etcdserver: corrupt cluster"
 
@@ -147,7 +151,7 @@ def compare(script, **options) -> list[tuple[str, str]]:
     expected, got = records
     differences = [f"{one[0]}\n    etcd:  {one[1]}\n    cairn: {other[1]}"
                    for one, other in zip(expected, got, strict=True)
-                   if one != other and not one[0].endswith(NOT_COMPARED)]
+                   if one != other and not one[0].endswith(NOT_COMPARED + ADD_NOTHING)]
     if differences:
         pytest.fail(f"{len(differences)} of {len(expected)} answers differ:\n" + "\n".join(differences), pytrace=False)
     return got
@@ -204,6 +208,8 @@ def test_the_quota():
     assert said(record, "full: put") == f"8 {FULL_TEXT}"
     assert harness.subject_is_etcd() or said(record, "full: nested put") == f"8 {FULL_TEXT}"
     assert said(record, "full: lease grant") == f"8 {FULL_TEXT}"
+    assert said(record, "full: put without a key")[:2] in ("3 ", "8 ")
+    assert harness.subject_is_etcd() or all(said(record, each).startswith("succeeded: true") for each in ADD_NOTHING)
     assert not said(record, "put after disarming").startswith("8")
 
 
