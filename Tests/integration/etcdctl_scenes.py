@@ -7,6 +7,7 @@ in the order in which they appear, in arguments as in outputs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -19,6 +20,7 @@ from typing import Callable
 import harness
 
 WAIT_SECONDS_MAX = 20
+QUIET_SECONDS = 0.2
 LEASE_IDS = [r"lease ([0-9a-f]{16})", r'"ID":(\d{10,})', r'"ID" : (\d{10,})', r"/([0-9a-f]{13,16})\b"]
 
 
@@ -58,6 +60,33 @@ class Session:
         while sum(line in ("PUT", "DELETE") for line in self.output.split("\n")) < count \
                 and self.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
+
+    def settle(self) -> None:
+        """Until it has printed what it began to: an event takes several writes, and a signal may come between two.
+
+        Quiet is a command none of whose threads runs or wants to, so a loaded machine makes this slower, not wrong.
+        """
+        seen, quiet_since = None, time.monotonic()
+        deadline = quiet_since + WAIT_SECONDS_MAX
+        while self.process.poll() is None and time.monotonic() < deadline:
+            printed = tuple(len(text) for text in self._texts.values())
+            if printed != seen or self._is_busy():
+                seen, quiet_since = printed, time.monotonic()
+            elif time.monotonic() - quiet_since > QUIET_SECONDS:
+                return
+            time.sleep(0.01)
+
+    def _is_busy(self) -> bool:
+        for thread in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # it has ended
+                if thread.read_text().rpartition(")")[2].split()[0] != "S":
+                    return True
+        return False
+
+    def interrupt(self, with_signal: int = signal.SIGINT) -> None:
+        if self.process.poll() is None:
+            self.settle()
+            self.process.send_signal(with_signal)
 
     def write(self, text: str) -> None:
         self.process.stdin.write(text)
@@ -155,8 +184,8 @@ class Stage:
 
     def finish(self, session: Session, with_signal: int | None = signal.SIGINT) -> None:
         """Ends a running command and records it; a command's own end is awaited with None."""
-        if with_signal is not None and session.process.poll() is None:
-            session.process.send_signal(with_signal)
+        if with_signal is not None:
+            session.interrupt(with_signal)
         self._put_on_record(session.label, *session.wait())
 
     def drop(self, session: Session) -> None:
@@ -268,9 +297,9 @@ def watching_from_now(stage: Stage) -> None:
             time.sleep(0.1)
         client.put(b"n/key", b"value")
         client.must("KV/DeleteRange", key=b"n/key")
-        session.wait_for("DELETE\nn/key")
+        session.wait_for("DELETE\nn/key\n\n")
         client.close()
-        session.process.send_signal(signal.SIGINT)
+        session.interrupt()
         stdout, stderr, code = session.wait()
         stage.record.append((session.label, stdout.replace("PUT\nn/key\nprobe\n", ""), stderr, code))
 
@@ -303,8 +332,8 @@ def watching_across_restarts(stage: Stage) -> None:
     stage.server.kill()
     stage.server.start()
     stage.run("put r after")
-    session.wait_for("after")
-    session.process.send_signal(signal.SIGINT)
+    session.wait_for("after\n")
+    session.interrupt()
     stdout, _stderr_tells_of_time, code = session.wait()
     stage.record.append((session.label, stdout, "", code))
 

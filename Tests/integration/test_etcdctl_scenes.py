@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import pathlib
 import re
+import signal
 import subprocess
 
 import harness
 import pytest
-from etcdctl_scenes import EXTRA_ARGUMENTS, SCENES, Stage
+from etcdctl_scenes import EXTRA_ARGUMENTS, SCENES, Session, Stage
 from test_etcdctl import normalised
 
 
@@ -53,6 +55,15 @@ def test_scene(scene, tmp_path: pathlib.Path):
         found = [each for future in playing for each in future.result()]
     if found:
         pytest.fail(f"{len(found)} steps differ:\n" + "\n".join(found), pytrace=False)
+
+
+def test_a_command_is_not_cut_while_it_prints():
+    """An event is printed in several writes; a slow moment between them is not the end of it."""
+    script = "echo first; n=0; while [ $n -lt 300000 ]; do n=$((n + 1)); done; echo last; sleep 60"
+    session = Session("slow", ["sh", "-c", script], {"PATH": os.environ["PATH"]})
+    session.wait_for("first\n")
+    session.interrupt(signal.SIGKILL)
+    assert session.wait()[0] == "first\nlast\n"
 
 
 # check perf measures for a minute, so it is in the long form only.
