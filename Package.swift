@@ -52,7 +52,10 @@ let synchronous: [Target] = [
     swiftSettings: settings),
   .target(
     name: "Node",
-    dependencies: ["Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives"],
+    dependencies: [
+      "Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives",
+      .product(name: "Crypto", package: "swift-crypto"),
+    ],
     swiftSettings: settings),
 ]
 
@@ -150,7 +153,7 @@ let edgeTests: [Target] = [
       .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "SwiftProtobuf", package: "swift-protobuf"),
     ]),
-  test("ServerTests", ["Server", "Store", "Client", "EtcdAPI", "Disk", "Model", "Primitives", "Replica"]),
+  test("ServerTests", ["Server", "Node", "Store", "Client", "EtcdAPI", "Disk", "Model", "Primitives", "Replica"]),
 ]
 
 let coreDependencies: [Package.Dependency] = [

@@ -1,3 +1,4 @@
+import Model
 import Replica
 import Server
 import Testing

@@ -1,5 +1,6 @@
 import Disk
 import Foundation
+import Node
 import Server
 import Testing
 
@@ -27,7 +28,7 @@ import Testing
     try withTemporaryPath { path in
       let first = try DataDirectory.open(path, walPath: nil, disk: PosixDisk())
       #expect(first.isNew)
-      #expect(first.warnings.isEmpty)
+      #expect(first.found.isEmpty)
       #expect(first.storePath == "\(path)/member/store/0000000000000001.mdb")
       #expect(first.walPath == "\(path)/member/wal")
       for name in ["", "/member", "/member/wal", "/member/store", "/member/snap"] {
@@ -76,7 +77,7 @@ import Testing
       let directory = try DataDirectory.open(path, walPath: nil, disk: PosixDisk())
       defer { directory.close() }
       #expect(
-        directory.warnings == [
+        directory.found.flatMap(DirectoryPermission.warnings) == [
           LogRecord(
             .warn, "check file permission",
             [

@@ -1,4 +1,4 @@
-import Server
+import Node
 import Testing
 
 /// Ids that a real etcd 3.5.1 printed when it was started with these members and tokens.

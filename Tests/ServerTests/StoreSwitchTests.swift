@@ -1,6 +1,6 @@
 import Disk
+import Node
 import Primitives
-import Server
 import Store
 import Testing
 

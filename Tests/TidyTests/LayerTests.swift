@@ -35,7 +35,9 @@ import Testing
       domain.union(["LMDB", "Snapshot", "Disk", "CPrimitives", "Synchronization"])),
     Module(
       "Node", .synchronous,
-      domain.union(["Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Synchronization"])),
+      domain.union([
+        "Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Crypto", "Synchronization",
+      ])),
     Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
     Module("Wire", .edge, domain.union(network).union(["CNGHTTP2", "CZlib", "Synchronization", "Glibc"])),
     Module(

@@ -1,3 +1,5 @@
+internal import Model
+
 /// Why the configuration cannot be used. All end the process with exit code 1.
 public enum ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
   /// A rule of etcd's is broken; the text is etcd's.

@@ -1,3 +1,5 @@
+internal import Model
+
 /// etcd's feature gates at this API level, with the values that describe this server.
 public struct FeatureGates: Sendable, Equatable {
   /// The health service says NOT_SERVING while a defragmentation runs, so that clients go elsewhere.

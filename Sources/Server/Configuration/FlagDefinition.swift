@@ -1,3 +1,5 @@
+internal import Model
+
 /// One row of the flag table: the single source for parsing, environment variables, help and the refusal of
 /// what is not built.
 public struct FlagDefinition: Sendable {

@@ -1,3 +1,5 @@
+internal import Model
+
 /// The values given for flags; what was not given has its default.
 public struct FlagValues: Sendable {
   private var given: [String: String] = [:]

@@ -1,3 +1,5 @@
+public import Model
+
 /// A length of time in Go's notation (`1h30m`, `100ms`), which etcd's flags and logs use.
 public struct GoDuration: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// May be negative: `-5s` is a valid Go duration; who uses the value says what it means.

@@ -1,3 +1,5 @@
+internal import Model
+
 /// What a command line asks for: a member, or a text and an exit code.
 public enum LaunchPlan: Sendable {
   case start(ServerConfiguration, notices: [LogRecord])

@@ -1,3 +1,5 @@
+internal import Model
+
 /// etcd's checks, in etcd's order and words.
 extension ServerConfiguration {
   private static let electionMillisecondsMax: UInt64 = 50_000

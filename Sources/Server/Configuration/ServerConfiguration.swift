@@ -1,3 +1,4 @@
+public import Model
 public import Replica
 
 /// Everything a member needs to know to start, validated once; nothing below `main` reads arguments or the

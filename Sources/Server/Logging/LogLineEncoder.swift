@@ -1,3 +1,5 @@
+internal import Model
+
 /// Bytes of one log line, in the two forms of etcd's logger.
 ///
 ///     {"level":"info","ts":"2026-01-02T03:04:05.678Z","caller":"server/member.swift:12","msg":"...","field":...}

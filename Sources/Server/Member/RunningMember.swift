@@ -53,7 +53,7 @@ final class RunningMember {
     let disk = PosixDisk()
     let directory = try DataDirectory.open(
       configuration.dataDirectory, walPath: configuration.walDirectory, disk: disk)
-    for warning in directory.warnings { logger.log(warning) }
+    for found in directory.found { DirectoryPermission.warnings(found).forEach(logger.log) }
     try SnapshotDownloads.removeLeftovers(disk: disk, directory: directory.snapshotPath)
     let (store, members) = try openStore(configuration, directory, disk)
     let options = nodeOptions(configuration, identity: store.recovery.identity)

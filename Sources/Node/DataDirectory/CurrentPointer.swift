@@ -1,4 +1,5 @@
 import Disk
+import Model
 import Primitives
 
 /// The file `CURRENT`: which format the directory has and which store is in use.

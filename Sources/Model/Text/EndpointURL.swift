@@ -106,7 +106,8 @@ public struct EndpointURL: Hashable, Comparable, Sendable, CustomStringConvertib
 }
 
 extension String {
-  func trimmingBlanks() -> String {
+  /// Go's `strings.TrimSpace` for the blanks that occur in flags.
+  public func trimmingBlanks() -> String {
     let blank: (Character) -> Bool = { $0 == " " || $0 == "\t" || $0 == "\n" || $0 == "\r\n" || $0 == "\r" }
     guard let first = firstIndex(where: { !blank($0) }), let last = lastIndex(where: { !blank($0) }) else {
       return ""

@@ -1,10 +1,11 @@
-import Glibc
+internal import Glibc
+internal import Model
 
 /// Who can look into a data directory.
-enum DirectoryPermission {
+public enum DirectoryPermission {
   /// etcd's warning for a directory that others than its owner can enter; a directory that this process made has
   /// 0700. Asks the system itself: permissions are no part of what a simulated disk models.
-  static func warnings(_ path: String) -> [LogRecord] {
+  public static func warnings(_ path: String) -> [LogRecord] {
     var status = stat()
     guard stat(path, &status) == 0, status.st_mode & 0o077 != 0 else { return [] }
     let error =

@@ -24,14 +24,14 @@ public final class DataDirectory: Sendable {
   /// True if this call created the member. A crash between creation and the first durable state makes it false with an
   /// empty store: whether there is state is the store's and the log's to say.
   public let isNew: Bool
-  /// What an operator should know, such as permissions that are too wide.
-  public let warnings: [LogRecord]
+  /// The directories that were there before this call, whose permissions others chose.
+  public let found: [String]
   private let lock: any DiskLock
   /// The generation that `CURRENT` names.
   let generation: Mutex<UInt64>
 
   private init(
-    path: String, walPath: String, generation: UInt64, isNew: Bool, warnings: [LogRecord],
+    path: String, walPath: String, generation: UInt64, isNew: Bool, found: [String],
     lock: any DiskLock
   ) {
     self.path = path
@@ -40,20 +40,30 @@ public final class DataDirectory: Sendable {
     self.snapshotPath = "\(path)/member/snap"
     self.storePath = Self.storePath(member: "\(path)/member", generation)
     self.isNew = isNew
-    self.warnings = warnings
+    self.found = found
     self.lock = lock
     self.generation = Mutex(generation)
   }
 
+  /// What `open` does when there is no member yet.
+  public enum Absence: Sendable {
+    case create
+    /// Throws `DataDirectoryError.missing` and makes nothing.
+    case refuse
+  }
+
   /// Opens or creates; refuses data of another program, of a later format, and a directory in use.
   ///
-  /// - Parameter walPath: a directory of its own for the log, or nil.
+  /// - Parameters:
+  ///   - walPath: a directory of its own for the log, or nil.
+  ///   - lock: that of `member/LOCK`, if the caller holds it already.
   public static func open(
-    _ path: String, walPath: String?, disk: any Disk
+    _ path: String, walPath: String?, disk: any Disk, absence: Absence = .create,
+    holding lock: (any DiskLock)? = nil
   ) throws(DataDirectoryError) -> DataDirectory {
     let result: Result<DataDirectory, DataDirectoryError>
     do throws(DiskError) {
-      result = try tryOpen(path, walPath: walPath, disk: disk)
+      result = try tryOpen(path, walPath: walPath, disk: disk, absence, lock)
     } catch {
       throw .disk(error)
     }
@@ -68,22 +78,23 @@ public final class DataDirectory: Sendable {
   }
 
   private static func tryOpen(
-    _ path: String, walPath: String?, disk: any Disk
+    _ path: String, walPath: String?, disk: any Disk, _ absence: Absence, _ held: (any DiskLock)?
   ) throws(DiskError) -> Result<DataDirectory, DataDirectoryError> {
     let member = "\(path)/member"
     let wal = walPath ?? "\(member)/wal"
     if try disk.exists(member), try disk.exists("\(path)/proxy") { return .failure(.memberAndProxy(path)) }
-    var warnings: [LogRecord] = []
+    if absence == .refuse, try !disk.exists(member) { return .failure(.missing(path)) }
+    var foundDirectories: [String] = []
     for directory in [path, member] + (walPath.map { [$0] } ?? []) {
       if try disk.exists(directory) {
-        warnings += DirectoryPermission.warnings(directory)
+        foundDirectories.append(directory)
       } else {
         try disk.createDirectories(directory)
       }
     }
     let lock: any DiskLock
     do throws(DiskError) {
-      lock = try disk.lock("\(member)/LOCK")
+      lock = if let held { held } else { try disk.lock("\(member)/LOCK") }
     } catch {
       guard error.code == .locked else { throw error }
       return .failure(.inUse(member))
@@ -95,6 +106,9 @@ public final class DataDirectory: Sendable {
       lock.release()
       return .failure(error)
     case .success(.some(let current)): pointer = current
+    case .success(.none) where absence == .refuse:
+      lock.release()
+      return .failure(.missing(path))
     case .success(.none):
       pointer = CurrentPointer(generation: 1)
       try create(pointer, member: member, disk: disk)
@@ -103,7 +117,7 @@ public final class DataDirectory: Sendable {
     return .success(
       DataDirectory(
         path: path, walPath: wal, generation: pointer.generation, isNew: (try? found.get()) == .some(.none),
-        warnings: warnings, lock: lock))
+        found: foundDirectories, lock: lock))
   }
 
   /// The pointer of a member, or nil if there is none yet.

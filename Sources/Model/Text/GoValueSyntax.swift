@@ -4,8 +4,8 @@ public struct ValueSyntaxError: Error, Equatable, Sendable {
 
   public init(_ text: String) { self.text = text }
 
-  static let syntax = ValueSyntaxError("parse error")
-  static let range = ValueSyntaxError("value out of range")
+  public static let syntax = ValueSyntaxError("parse error")
+  public static let range = ValueSyntaxError("value out of range")
 }
 
 /// The literal syntax that etcd's flags, variables and messages use.
@@ -88,7 +88,7 @@ public enum GoValueSyntax {
     return result + "\""
   }
 
-  static func hexadecimal(_ value: UInt64, width: Int) -> String {
+  public static func hexadecimal(_ value: UInt64, width: Int) -> String {
     let digits = String(value, radix: 16)
     return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
   }

@@ -3,6 +3,8 @@ public import Disk
 /// Why a data directory cannot be used. Nothing in it was changed.
 public enum DataDirectoryError: Error, Equatable, Sendable, CustomStringConvertible {
   case inUse(String)
+  /// No member was ever created here.
+  case missing(String)
   case etcdData(String)
   case foreign(String)
   case memberAndProxy(String)
@@ -13,6 +15,7 @@ public enum DataDirectoryError: Error, Equatable, Sendable, CustomStringConverti
   public var description: String {
     switch self {
     case .inUse(let path): "\(path) is in use by another process"
+    case .missing(let path): "\(path) holds no member"
     case .etcdData(let path):
       "\(path) holds the data of an etcd member (bbolt), which cairn does not open: take a snapshot of it with "
         + "etcdctl and start with an empty directory"
