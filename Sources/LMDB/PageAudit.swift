@@ -123,7 +123,7 @@ public struct PageAudit {
       throw reader.damage(number, place.name, "a page of the wrong kind on level \(level)")
     }
     try reader.checkOrder(page, place.name, isInteger: place.isInteger)
-    try checkBounds(page, place, bounds)
+    try reader.checkBounds(page, place.name, isInteger: place.isInteger, from: bounds.from, to: bounds.to)
     if page.isLeaf { counts.leaves += 1 } else { counts.branches += 1 }
     for index in 0..<page.count {
       guard let node = page.node(index) else {
@@ -146,21 +146,6 @@ public struct PageAudit {
         counts.overflow += UInt64(pages)
       }
       try body(node, page)
-    }
-  }
-
-  /// All keys of a page lie between the keys that lead to it.
-  private func checkBounds(_ page: Page, _ place: Place, _ bounds: Bounds) throws(PageDamage) {
-    // The first key of a branch is not looked at by anyone.
-    guard let first = page.node(page.isBranch ? 1 : 0)?.key, let last = page.node(page.count - 1)?.key else {
-      throw reader.damage(page.number, place.name, "no nodes")
-    }
-    let order = place.isInteger ? compareIntegerKeys : comparePageKeys
-    if let from = bounds.from, order(first, from) < 0 {
-      throw reader.damage(page.number, place.name, "keys below those that lead to it")
-    }
-    if let to = bounds.to, order(last, to) >= 0 {
-      throw reader.damage(page.number, place.name, "keys above those that lead to it")
     }
   }
 
@@ -218,6 +203,25 @@ extension PageReader {
         throw damage(page.number, name, "keys out of order at node \(index)")
       }
       last = key
+    }
+  }
+}
+
+extension PageReader {
+  /// All keys of a page lie between the keys that lead to it.
+  func checkBounds(
+    _ page: Page, _ name: String, isInteger: Bool, from: UnsafeRawBufferPointer?, to: UnsafeRawBufferPointer?
+  ) throws(PageDamage) {
+    // The first key of a branch is not looked at by anyone.
+    guard let first = page.node(page.isBranch ? 1 : 0)?.key, let last = page.node(page.count - 1)?.key else {
+      throw damage(page.number, name, "no nodes")
+    }
+    let order = isInteger ? compareIntegerKeys : comparePageKeys
+    if let from, order(first, from) < 0 {
+      throw damage(page.number, name, "keys below those that lead to it")
+    }
+    if let to, order(last, to) >= 0 {
+      throw damage(page.number, name, "keys above those that lead to it")
     }
   }
 }

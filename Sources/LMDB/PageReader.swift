@@ -5,7 +5,7 @@ internal import CPrimitives
 public struct PageReader {
   public let path: String
   let bytes: UnsafeRawBufferPointer
-  let pageBytes: Int
+  public let pageBytes: Int
   let meta: PageMeta
   /// Pages of the file that may be referred to.
   let pages: UInt64

@@ -80,7 +80,7 @@ extension Node {
         lastIndex: recovered.lastIndex, tailCut: recovered.tailCut))
   }
 
-  private static func decodeConfState(_ bytes: [UInt8]?) throws(NodeError) -> ConfState {
+  static func decodeConfState(_ bytes: [UInt8]?) throws(NodeError) -> ConfState {
     guard let bytes else { return ConfState() }
     guard let confState = try? ConfState(decoding: bytes) else { throw .unreadableConfiguration }
     return confState

@@ -31,13 +31,15 @@ public final class SnapshotReader {
   private var isAtEnd = false
 
   /// Opens and verifies a file. `progress` is called after each piece verified, on the caller's thread.
+  ///
+  /// - Parameter isHashChecked: false to do without the SHA-256 of the whole; chunks are verified all the same.
   public static func open(
-    disk: any Disk, path: String, progress: (SnapshotProgress) -> Void
+    disk: any Disk, path: String, isHashChecked: Bool = true, progress: (SnapshotProgress) -> Void
   ) throws(SnapshotError) -> SnapshotReader {
     let file = try onDisk { () throws(DiskError) in try disk.open(path, .read) }
     let size = try onDisk { () throws(DiskError) in try file.size() }
     let (header, rowsStart) = try readHeader(file, path, size: size)
-    let summary = try verify(file, path, size: size, progress: progress)
+    let summary = try verify(file, path, size: size, isHashChecked, progress)
     return SnapshotReader(file: file, path: path, header: header, summary: summary, rowsStart: rowsStart)
   }
 
@@ -52,6 +54,9 @@ public final class SnapshotReader {
   }
 
   deinit { plain.deallocate() }
+
+  /// Plain bytes of the rows read so far, by whole chunks.
+  public var plainBytesRead: UInt64 { plainRead }
 
   /// How far the reading of rows is.
   public var progress: SnapshotProgress { SnapshotProgress(bytes: offset, rows: rowsRead) }
@@ -171,7 +176,8 @@ extension SnapshotReader {
 
   /// Checks size, trailer and digests, reading the file once from start to end.
   private static func verify(
-    _ file: any DiskFile, _ path: String, size: Int, progress: (SnapshotProgress) -> Void
+    _ file: any DiskFile, _ path: String, size: Int, _ isHashChecked: Bool,
+    _ progress: (SnapshotProgress) -> Void
   ) throws(SnapshotError) -> SnapshotSummary {
     // `etcdctl snapshot save` leaves the SHA-256 of the data behind it.
     let hasOuterDigest = size % SnapshotFormat.unit == SnapshotFormat.digestBytes
@@ -187,6 +193,10 @@ extension SnapshotReader {
       throw .corrupt(
         file: path, offset: bytes - SnapshotFormat.trailerBytes, reason: "no trailer at the end of the file")
     }
+    let summary = SnapshotSummary(
+      bytes: bytes, rows: trailer.little(8, as: UInt64.self), plainBytes: trailer.little(16, as: UInt64.self),
+      digest: Array(trailer[(SnapshotFormat.trailerBytes - SnapshotFormat.digestBytes)...]))
+    guard isHashChecked else { return summary }
     var inner = SHA256()
     var outer = SHA256()
     let covered = bytes - SnapshotFormat.digestBytes
@@ -198,7 +208,7 @@ extension SnapshotReader {
       offset += piece.count
       progress(SnapshotProgress(bytes: offset, rows: 0))
     }
-    let digest = Array(trailer[(SnapshotFormat.trailerBytes - SnapshotFormat.digestBytes)...])
+    let digest = summary.digest
     guard Array(inner.finalize()) == digest else {
       throw .corrupt(file: path, offset: covered, reason: "the file's SHA-256 does not match")
     }
@@ -210,9 +220,7 @@ extension SnapshotReader {
         throw .corrupt(file: path, offset: bytes, reason: "the SHA-256 behind the snapshot does not match")
       }
     }
-    return SnapshotSummary(
-      bytes: bytes, rows: trailer.little(8, as: UInt64.self), plainBytes: trailer.little(16, as: UInt64.self),
-      digest: digest)
+    return summary
   }
 }
 

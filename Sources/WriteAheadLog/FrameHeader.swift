@@ -52,8 +52,8 @@ extension FrameHeader {
   }
 
   /// The header at `offset`, if its own checksum holds and its numbers make sense; whether it fits into its place
-  /// in the chain is for the caller.
-  init?(_ bytes: UnsafeRawBufferPointer, at offset: Int, salt: UInt32) {
+  /// in the chain is for the caller. `fileOffset` is where it lies in its file, where that is not `offset`.
+  init?(_ bytes: UnsafeRawBufferPointer, at offset: Int, salt: UInt32, fileOffset: Int? = nil) {
     guard offset + LogFormat.frameHeaderBytes <= bytes.count,
       bytes.little(offset, as: UInt32.self) == LogFormat.frameMagic
     else { return nil }
@@ -72,7 +72,7 @@ extension FrameHeader {
     let durable = bytes.little(offset + 48, as: UInt64.self)
     guard codec <= 1, content.rawValue < 128, bytes.little(offset + 14, as: UInt16.self) == 0,
       storedBytes <= LogFormat.payloadBytesMax, plainBytes <= LogFormat.payloadBytesMax,
-      isCompressed || storedBytes == plainBytes, durable <= UInt64(offset),
+      isCompressed || storedBytes == plainBytes, durable <= UInt64(fileOffset ?? offset),
       !firstIndex.addingReportingOverflow(UInt64(entryCount)).overflow
     else { return nil }
     durableBytes = Int(durable)

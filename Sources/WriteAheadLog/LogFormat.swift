@@ -73,6 +73,9 @@ enum LogFormat {
   /// No frame declares more plain or stored bytes, whoever wrote it.
   static let payloadBytesMax = 512 << 20
 
+  /// No segment's file is larger: one frame is at most twice `payloadBytesMax`.
+  static let segmentFileBytesMax = 2 << 30
+
   static func aligned(_ bytes: Int) -> Int { (bytes + alignment - 1) & ~(alignment - 1) }
 }
 

@@ -9,6 +9,7 @@ final class SegmentBytes {
 
   init(_ file: any DiskFile) throws(DiskError) {
     let size = try file.size()
+    guard size <= LogFormat.segmentFileBytesMax else { throw DiskError(.read, file.path, .fileTooLarge) }
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: max(size, 1), alignment: 16)
     var count = 0
     do throws(DiskError) {
@@ -86,8 +87,9 @@ extension FoundSegment {
     return found
   }
 
-  private static func decodeHeader(
-    _ bytes: UnsafeRawBufferPointer, path: String, identity: LogIdentity
+  /// The header at the start of a segment's bytes. An `identity` of nil accepts any.
+  static func decodeHeader(
+    _ bytes: UnsafeRawBufferPointer, path: String, identity: LogIdentity?
   ) throws(LogError) -> (SegmentHeader, Range<Int>, UInt32) {
     let (header, state, checksum): (SegmentHeader, Range<Int>, UInt32)
     do throws(SegmentHeader.Failure) {
@@ -101,7 +103,7 @@ extension FoundSegment {
       case .badField(let offset): throw .corrupt(file: path, offset: offset, reason: "impossible header")
       }
     }
-    guard header.identity == identity else {
+    if let identity, header.identity != identity {
       throw .foreign(file: path, found: header.identity, expected: identity)
     }
     return (header, state, checksum)

@@ -55,6 +55,21 @@ extension WriteAheadLog {
     return (WriteAheadLog(opened), recovery.recovered)
   }
 
+  /// What `open` would return, without changing anything or taking the log's lock: whoever calls it keeps others from
+  /// writing.
+  public static func read(
+    disk: any Disk, directory: String, identity: LogIdentity, options: LogOptions
+  ) throws(LogError) -> RecoveredLog {
+    guard try onDisk({ () throws(DiskError) in try disk.exists(directory) }) else {
+      throw .missing(directory: directory)
+    }
+    let listing = try LogListing(try onDisk { () throws(DiskError) in try disk.list(directory) }, directory)
+    guard !listing.segments.isEmpty else { throw .missing(directory: directory) }
+    var recovery = LogRecovery(disk: disk, directory: directory, identity: identity, options: options)
+    try recovery.run(listing.segments)
+    return recovery.recovered
+  }
+
   private static func prepareDirectory(
     _ disk: any Disk, _ directory: String, _ options: LogOptions
   ) throws(LogError) -> any DiskLock {

@@ -22,6 +22,9 @@ struct Defragmentation {
 extension Committer {
   public var isDefragmenting: Bool { work.defragmentation != nil }
 
+  /// Bytes of rows that the defragmentation under way has copied.
+  public var defragmentedBytes: Int64 { work.defragmentation?.copy.bytes ?? 0 }
+
   /// Begins; `workNext` does the work and reports the end. An error leaves everything as it was.
   public func startDefragment(_ plan: DefragmentPlan, now: UInt64) throws(StoreError) {
     precondition(work.defragmentation == nil, "one defragmentation at a time")

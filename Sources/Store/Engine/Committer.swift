@@ -176,10 +176,6 @@ extension DiskState {
     term = boundary.term
     revision = boundary.revision
     setHash += generation.setHash
-    if boundary.compactRevision > scheduled {
-      // What stays of the last compaction's own revision (see `compact`) is for the next one.
-      if progress.main >= scheduled { progress = Revision(main: max(scheduled, 0), sub: 0) }
-      scheduled = boundary.compactRevision
-    }
+    if boundary.compactRevision > scheduled { schedule(boundary.compactRevision) }
   }
 }

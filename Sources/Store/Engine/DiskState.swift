@@ -48,6 +48,13 @@ struct DiskState {
     return words.flatMap { word in withUnsafeBytes(of: word.bigEndian) { Array($0) } }
   }
 
+  /// A compaction above the last one was accepted; its rows are still to be deleted.
+  mutating func schedule(_ compactRevision: Int64) {
+    // What stays of the last compaction's own revision (see `Committer.compact`) is for the next one.
+    if progress.main >= scheduled { progress = Revision(main: max(scheduled, 0), sub: 0) }
+    scheduled = compactRevision
+  }
+
   var boundary: Boundary {
     Boundary(appliedIndex: appliedIndex, term: term, revision: revision, compactRevision: scheduled)
   }

@@ -29,6 +29,17 @@ public final class Export: @unchecked Sendable {
     usedPagesMax = Int(min(Int64(startPages).addingReportingOverflow(growth).partialValue, .max))
   }
 
+  /// Rows of all tables.
+  public func rowCount() throws(StoreError) -> Int {
+    var count = 0
+    for table in Table.allCases {
+      do throws(LMDBError) { count += try transaction.count(file.tables[table]) } catch {
+        throw StoreError(error)
+      }
+    }
+    return count
+  }
+
   /// The `confState` row of `meta`, if there is one.
   public func confState() throws(StoreError) -> [UInt8]? {
     try readPlain(transaction, file.tables, .meta, Array("confState".utf8), path: file.path).map {

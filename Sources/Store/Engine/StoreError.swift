@@ -23,6 +23,8 @@ public enum StoreError: Error, Hashable, Sendable {
   case poisoned(reason: String)
   /// An export held its read transaction while the file grew by more than its limit.
   case exportAborted(file: String, grownBytes: Int64)
+  /// The revision cannot grow by so much.
+  case revisionOverflow(file: String, bump: Int64)
 }
 
 extension StoreError: CustomStringConvertible {
@@ -39,6 +41,7 @@ extension StoreError: CustomStringConvertible {
     case .foreign(let file, let found, let expected): "\(file) belongs to \(found), expected \(expected)"
     case .incomplete(let file): "\(file) is an unfinished import"
     case .poisoned(let reason): "store stopped after an earlier failure: \(reason)"
+    case .revisionOverflow(let file, let bump): "\(file): no revision is \(bump) above its current one"
     case .exportAborted(let file, let bytes): "export aborted: \(file) grew by \(bytes) bytes meanwhile"
     }
   }

@@ -15,13 +15,19 @@ public final class StoreImporter: @unchecked Sendable {
   private let transactionBytesMax: Int
   /// Rows of the transaction under way.
   private var rows = RowBuffer()
-  private var last: (table: Table, key: [UInt8])?
+  private var lastTable: Table?
+  private var lastKey: [UInt8] = []
   private var state: DiskState?
   private var setHash = SetHash()
 
   private struct RowBuffer {
     var bytes: [UInt8] = []
     var rows: [(table: Table, keyCount: Int, valueCount: Int)] = []
+
+    mutating func removeAll() {
+      bytes.removeAll(keepingCapacity: true)
+      rows.removeAll(keepingCapacity: true)
+    }
   }
 
   /// `path` must not hold a store yet.
@@ -32,7 +38,8 @@ public final class StoreImporter: @unchecked Sendable {
       environment = try Environment(
         path: path,
         options: EnvironmentOptions(
-          mapBytes: options.mapBytes, readersMax: options.readersMax, tables: Table.names))
+          mapBytes: options.mapBytes, readersMax: options.readersMax, tables: Table.names,
+          isBeingBuilt: true))
       tables = TableHandles(environment)
       let transaction = try environment.beginRead()
       for table in Table.allCases where try transaction.count(tables[table]) > 0 {
@@ -51,29 +58,44 @@ public final class StoreImporter: @unchecked Sendable {
     table: Table, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
   ) throws(StoreError) {
     var isInOrder = true
-    if let last {
+    if let lastTable {
       isInOrder =
-        table == last.table
-        ? last.key.withBytes { compareKeys($0, key) < 0 } : table.rawValue > last.table.rawValue
+        table == lastTable
+        ? lastKey.withBytes { compareKeys($0, key) < 0 } : table.rawValue > lastTable.rawValue
     }
     guard isInOrder, RowCheck.isValid(table, key: key, value: value) else {
       throw StoreError.corrupt(
         file: path, table: table, key: Array(key), reason: isInOrder ? "checksum or form" : "order")
     }
-    last = (table, Array(key))
+    lastTable = table
+    lastKey.removeAll(keepingCapacity: true)
+    lastKey.append(contentsOf: key)
     if table == .meta {
       if key.elementsEqual(DiskIdentity.key) { return }
       if key.elementsEqual(DiskState.key) { return try take(state: value, key: key) }
     }
-    if table == .rev, let revision = RevisionKey.revision(key), let row = RevisionRow(key: key, value: value)
-    {
-      setHash += SetHash(
-        main: revision.main, sub: UInt32(truncatingIfNeeded: revision.sub), keyValue: row.keyValue)
-    }
+    if table == .rev { setHash += SetHash(verified: key, value) }
     rows.rows.append((table, key.count, value.count))
     rows.bytes.append(contentsOf: key)
     rows.bytes.append(contentsOf: value)
     if rows.bytes.count >= transactionBytesMax { try flush() }
+  }
+
+  /// Takes the next row of a plain table by its payload: one that the exporter does not have.
+  public func append(_ table: Table, key: [UInt8], payload: [UInt8]) throws(StoreError) {
+    precondition(table.isPlain, "rows of other tables follow from revisions")
+    var value = [UInt8](repeating: 0, count: RowFormat.checksumBytes + payload.count)
+    try key.withBytes { (key: UnsafeRawBufferPointer) throws(StoreError) in
+      payload.withBytes { payload in
+        value.withUnsafeMutableBytes { target in
+          guard let target = target.baseAddress else { return }
+          TableValue.encode(table, key: key, payload: payload, to: target)
+        }
+      }
+      try value.withBytes { (value: UnsafeRawBufferPointer) throws(StoreError) in
+        try append(table: table, key: key, value: value)
+      }
+    }
   }
 
   private func take(state value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) throws(StoreError) {
@@ -88,10 +110,11 @@ public final class StoreImporter: @unchecked Sendable {
       var transaction = try environment.beginWrite()
       try write(&transaction)
       try transaction.commit()
+      try environment.startWriteback()
     } catch {
       throw StoreError(error)
     }
-    rows = RowBuffer()
+    rows.removeAll()
   }
 
   private func write(_ transaction: inout WriteTransaction) throws(LMDBError) {
@@ -110,15 +133,29 @@ public final class StoreImporter: @unchecked Sendable {
 
   /// Writes identity and boundary and syncs; the file is a store then. The rows must be complete: their
   /// set-hash must be the exporter's. Nothing else may be called afterwards.
-  public func finish() throws(StoreError) {
-    guard let state else { throw StoreError.incomplete(file: path) }
+  ///
+  /// - Parameter beginning: where the log of a new cluster begins; nil keeps the exporter's boundary.
+  /// - Returns: the current revision of the new store.
+  @discardableResult
+  public func finish(beginning: NewBeginning? = nil) throws(StoreError) -> Int64 {
+    guard var state else { throw StoreError.incomplete(file: path) }
     guard state.setHash == setHash else {
       throw StoreError.corrupt(
         file: path, table: .rev, key: [], reason: "set-hash \(setHash), the exporter's is \(state.setHash)")
     }
+    if let beginning {
+      guard !state.revision.addingReportingOverflow(beginning.revisionBump).overflow else {
+        throw StoreError.revisionOverflow(file: path, bump: beginning.revisionBump)
+      }
+      state.begin(beginning)
+    }
     do throws(LMDBError) {
       var transaction = try environment.beginWrite()
       try write(&transaction)
+      // Everything below the boundary is on disk before the boundary says so.
+      try transaction.commit()
+      try environment.makeDurable()
+      transaction = try environment.beginWrite()
       let meta = tables[.meta]
       try transaction.putPlain(meta, .meta, key: DiskIdentity.key, payload: DiskIdentity.payload(identity))
       try transaction.putPlain(meta, .meta, key: DiskState.key, payload: state.payload)
@@ -126,6 +163,33 @@ public final class StoreImporter: @unchecked Sendable {
     } catch {
       throw StoreError(error)
     }
-    rows = RowBuffer()
+    rows.removeAll()
+    return state.revision
+  }
+}
+
+/// Where a cluster begins that is restored from a snapshot: its log is a new one.
+public struct NewBeginning: Hashable, Sendable {
+  public var appliedIndex: UInt64
+  public var term: UInt64
+  /// How much the current revision grows. Unless 0, everything up to the new one is marked as compacted, so that who
+  /// watched or read the old cluster at a revision that it gave out after the snapshot learns that it is gone.
+  public var revisionBump: Int64
+
+  public init(appliedIndex: UInt64, term: UInt64, revisionBump: Int64 = 0) {
+    precondition(revisionBump >= 0, "revisions never decrease")
+    self.appliedIndex = appliedIndex
+    self.term = term
+    self.revisionBump = revisionBump
+  }
+}
+
+extension DiskState {
+  fileprivate mutating func begin(_ beginning: NewBeginning) {
+    appliedIndex = beginning.appliedIndex
+    term = beginning.term
+    guard beginning.revisionBump > 0 else { return }
+    revision += beginning.revisionBump
+    schedule(revision)
   }
 }

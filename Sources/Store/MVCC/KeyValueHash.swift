@@ -20,6 +20,9 @@ public struct KeyValueHash {
   /// The header's revision.
   public let headerRevision: Int64
 
+  /// Where the next step goes on.
+  public var nextRevision: Int64 { next.main }
+
   private let view: ReadView
   private let rule: Rule
   private var hash: UInt32
