@@ -57,6 +57,10 @@ let synchronous: [Target] = [
       .product(name: "Crypto", package: "swift-crypto"),
     ],
     swiftSettings: settings),
+  .target(
+    name: "Offline",
+    dependencies: ["Node", "Store", "Snapshot", "WriteAheadLog", "Disk", "Model", "Primitives"],
+    swiftSettings: settings),
 ]
 
 let edge: [Target] = [
@@ -117,6 +121,13 @@ let executables: [Target] = [
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ],
     path: "Benchmarks/cairn-bench", swiftSettings: settings),
+  .executableTarget(
+    name: "cairnutl",
+    dependencies: [
+      "Offline", "WriteAheadLog", "Disk", "Model",
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
+    ],
+    path: "Tools/cairnutl", swiftSettings: settings),
 ]
 
 let coreTests: [Target] = [
@@ -133,6 +144,12 @@ let coreTests: [Target] = [
   test(
     "StoreTests", ["Store", "LMDB", "Snapshot", "Disk", "Model", "Primitives"], exclude: ["Scenarios"]),
   test("NodeTests", ["Node", "Store", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives"]),
+  test(
+    "OfflineTests",
+    [
+      "Offline", "Node", "Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Model",
+      "Primitives",
+    ]),
   test("TidyTests", []),
 ]
 
@@ -153,7 +170,8 @@ let edgeTests: [Target] = [
       .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "SwiftProtobuf", package: "swift-protobuf"),
     ]),
-  test("ServerTests", ["Server", "Node", "Store", "Client", "EtcdAPI", "Disk", "Model", "Primitives", "Replica"]),
+  test(
+    "ServerTests", ["Server", "Node", "Store", "Client", "EtcdAPI", "Disk", "Model", "Primitives", "Replica"]),
 ]
 
 let coreDependencies: [Package.Dependency] = [
@@ -172,6 +190,7 @@ let package = Package(
     : [
       .executable(name: "cairn", targets: ["cairn"]),
       .executable(name: "cairn-bench", targets: ["cairn-bench"]),
+      .executable(name: "cairnutl", targets: ["cairnutl"]),
     ],
   dependencies: coreDependencies + (coreOnly ? [] : edgeDependencies),
   targets: pure + synchronous + coreTests + (coreOnly ? [] : edge + executables + edgeTests)

@@ -38,6 +38,9 @@ import Testing
       domain.union([
         "Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Crypto", "Synchronization",
       ])),
+    Module(
+      "Offline", .synchronous,
+      domain.union(["Node", "Store", "Snapshot", "WriteAheadLog", "Disk", "Glibc"])),
     Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
     Module("Wire", .edge, domain.union(network).union(["CNGHTTP2", "CZlib", "Synchronization", "Glibc"])),
     Module(

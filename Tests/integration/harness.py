@@ -49,6 +49,10 @@ def bench_binary() -> pathlib.Path:
     return pathlib.Path(os.environ.get("CAIRN_BENCH_BIN", cairn_binary().parent / "cairn-bench"))
 
 
+def utl_binary() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("CAIRN_UTL_BIN", REPOSITORY / ".build/release/cairnutl"))
+
+
 def etcdctl_binaries() -> dict[str, pathlib.Path]:
     """etcdctl by version: Debian's etcd-client package (3.4.23) where installed, and 3.5.1."""
     found = {"3.5.1": etcd_distribution() / "etcdctl"}
