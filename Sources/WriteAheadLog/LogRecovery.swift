@@ -31,17 +31,17 @@ struct LogRecovery {
       throw .missing(directory: directory)
     }
     if last.lastContent?.contains(.seal) == true {
-      throw .segmentMissing(directory: directory, sequence: last.header.sequence + 1)
+      throw .segmentMissing(directory: directory, sequence: last.header.sequence &+ 1)
     }
     var live = LiveEntries(nextIndex: first.header.firstIndex)
     for (number, frame) in frames.enumerated() where !live.add(frame.header, frame: number) {
       throw .corrupt(
         file: segments[frame.segment].path, offset: frame.offset,
-        reason: "entries from \(frame.header.firstIndex) do not follow on \(live.nextIndex - 1)")
+        reason: "entries from \(frame.header.firstIndex) do not follow on \(live.nextIndex &- 1)")
     }
     guard live.nextIndex > options.durableIndex else {
       throw .endsEarly(
-        directory: directory, lastIndex: live.nextIndex - 1, durableIndex: options.durableIndex)
+        directory: directory, lastIndex: live.nextIndex &- 1, durableIndex: options.durableIndex)
     }
     recovered.lastIndex = live.nextIndex - 1
     recovered.firstIndexKept = live.firstIndex
@@ -76,8 +76,8 @@ struct LogRecovery {
 
   /// The later segment says where the earlier one ended when it was left; all before that was synced.
   private func checkJoint(_ earlier: FoundSegment, _ later: FoundSegment) throws(LogError) {
-    guard later.header.sequence == earlier.header.sequence + 1 else {
-      throw .segmentMissing(directory: directory, sequence: earlier.header.sequence + 1)
+    guard later.header.sequence == earlier.header.sequence &+ 1 else {
+      throw .segmentMissing(directory: directory, sequence: earlier.header.sequence &+ 1)
     }
     guard
       Salt(of: earlier.header.salt, sequence: earlier.header.sequence)
@@ -86,7 +86,7 @@ struct LogRecovery {
     // The seal is written when the later segment exists already, so it may be there or not.
     let isSealed = earlier.lastContent?.contains(.seal) == true
     let expectedEnd = later.header.chainEnd + (isSealed ? LogFormat.frameHeaderBytes : 0)
-    let expectedFrame = later.header.firstFrame + (isSealed ? 1 : 0)
+    let expectedFrame = later.header.firstFrame &+ (isSealed ? 1 : 0)
     guard earlier.end == expectedEnd, earlier.nextFrame == expectedFrame,
       (isSealed ? earlier.chainBeforeSeal : earlier.chain) == later.header.chain
     else {

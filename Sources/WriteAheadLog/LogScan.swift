@@ -96,7 +96,7 @@ public struct LogScan {
       }
     }
     if let last = scan.previous, last.isSealed {
-      report(.damage(.segmentMissing(directory: directory, sequence: last.header.sequence + 1)))
+      report(.damage(.segmentMissing(directory: directory, sequence: last.header.sequence &+ 1)))
     }
   }
 
@@ -170,8 +170,8 @@ public struct LogScan {
   private func checkJoint(_ later: SegmentHeader, _ path: String) {
     guard let earlier = previous else { return }
     func damage(_ error: LogError) { report(.damage(error)) }
-    guard later.sequence == earlier.header.sequence + 1 else {
-      return damage(.segmentMissing(directory: directory, sequence: earlier.header.sequence + 1))
+    guard later.sequence == earlier.header.sequence &+ 1 else {
+      return damage(.segmentMissing(directory: directory, sequence: earlier.header.sequence &+ 1))
     }
     guard
       Salt(of: earlier.header.salt, sequence: earlier.header.sequence)
@@ -180,7 +180,7 @@ public struct LogScan {
     guard !earlier.isTorn else { return }
     let expectedEnd = later.chainEnd + (earlier.isSealed ? LogFormat.frameHeaderBytes : 0)
     guard earlier.end == expectedEnd,
-      earlier.nextFrame == later.firstFrame + (earlier.isSealed ? 1 : 0),
+      earlier.nextFrame == later.firstFrame &+ (earlier.isSealed ? 1 : 0),
       (earlier.isSealed ? earlier.chainBeforeSeal : earlier.chain) == later.chain
     else {
       return damage(
@@ -239,7 +239,7 @@ public struct LogScan {
             .damage(
               .corrupt(
                 file: segment.path, offset: segment.end,
-                reason: "entries from \(header.firstIndex) do not follow on \(nextIndex - 1)")))
+                reason: "entries from \(header.firstIndex) do not follow on \(nextIndex &- 1)")))
         }
         nextIndex = header.nextIndex
       }
@@ -251,7 +251,7 @@ public struct LogScan {
     segment.chainBeforeSeal = segment.chain
     segment.chain = header.checksum
     segment.end += header.frameBytes
-    segment.nextFrame = header.number + 1
+    segment.nextFrame = header.number &+ 1
   }
 
   private func decode(

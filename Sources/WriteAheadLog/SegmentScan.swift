@@ -79,7 +79,7 @@ extension FoundSegment {
       found.chainBeforeSeal = found.chain
       found.chain = frame.checksum
       found.end += frame.frameBytes
-      found.nextFrame += 1
+      found.nextFrame &+= 1
       found.lastContent = frame.content
       found.durableBytes = frame.durableBytes
       if frame.entryCount > 0 { found.highestIndex = max(found.highestIndex, frame.nextIndex - 1) }

@@ -75,7 +75,8 @@ final class ProgressDisplay {
 
   private func text(_ progress: OfflineProgress, milliseconds: Int64) -> String {
     let rate = Double(progress.done) / Double(milliseconds) * 1000
-    let left = rate > 0 ? Int(Double(max(0, progress.total - progress.done)) / rate) : 0
+    // A file may declare any size.
+    let left = rate > 0 ? Int(min(Double(max(0, progress.total - progress.done)) / rate, 1e9)) : 0
     let percent = Int(part(progress) * 100)
     let amounts: String =
       switch progress.unit {
