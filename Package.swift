@@ -40,7 +40,7 @@ let synchronous: [Target] = [
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   .target(name: "Zstd", dependencies: ["CZstd", "Primitives"], swiftSettings: settings),
   .target(name: "LMDB", dependencies: ["CLMDB", "CPrimitives", "Primitives"], swiftSettings: settings),
-  .target(name: "Disk", dependencies: ["Primitives"], swiftSettings: settings),
+  .target(name: "Disk", dependencies: ["CPrimitives", "Primitives"], swiftSettings: settings),
   .target(
     name: "Snapshot",
     dependencies: ["Disk", "Zstd", "Model", "Primitives", .product(name: "Crypto", package: "swift-crypto")],

@@ -65,6 +65,11 @@ public protocol DiskFile: AnyObject {
   /// bytes written since the last successful sync, and a retry that succeeds proves nothing: the owner must stop.
   func syncData() throws(DiskError)
 
+  /// Starts writing what was written so far to the disk, after waiting for what the last call started. Makes nothing
+  /// durable: it keeps the amount small that `syncData` has to write at once, so that other files on the disk sync as
+  /// fast as ever meanwhile.
+  func startWriteback() throws(DiskError)
+
   /// Closes the handle; further calls fail with EBADF. Syncs nothing.
   func close()
 }
@@ -116,6 +121,9 @@ extension [UInt8] {
 }
 
 extension DiskFile {
+  /// Where the disk has nothing to start.
+  public func startWriteback() throws(DiskError) {}
+
   /// `write` of an array.
   public func write(_ bytes: [UInt8], at offset: Int) throws(DiskError) {
     try bytes.withUnsafeBufferPointer { (buffer) throws(DiskError) in

@@ -1,3 +1,4 @@
+import CPrimitives
 import Glibc
 
 /// The real disk: plain system calls, EINTR retried, short reads and writes continued.
@@ -144,6 +145,11 @@ private final class PosixFile: DiskFile {
       }
       end += count
     }
+  }
+
+  func startWriteback() throws(DiskError) {
+    let status = cairn_file_start_writeback(descriptor)
+    if status != 0 { throw DiskError(.sync, path, DiskError.Code(rawValue: status)) }
   }
 
   func syncData() throws(DiskError) {

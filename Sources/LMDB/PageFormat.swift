@@ -105,6 +105,20 @@ struct Page {
       inline: UnsafeRawBufferPointer(rebasing: bytes[dataStart..<(dataStart + inline)]))
   }
 
+  /// The key of the node at `index` below `count`, with no look at its data; nil if it does not lie in the page. What a
+  /// search asks for most.
+  @inline(__always)
+  func key(_ index: Int) -> UnsafeRawBufferPointer? {
+    let slot = PageFormat.headerBytes + 2 * index
+    guard index >= 0, slot + 2 <= bytes.count else { return nil }
+    let start = Int(bytes.word16(slot))
+    let keyStart = start + PageFormat.nodeHeaderBytes
+    guard start >= slot, keyStart <= bytes.count else { return nil }
+    let dataStart = keyStart + Int(bytes.word16(start + 6))
+    guard dataStart <= bytes.count else { return nil }
+    return UnsafeRawBufferPointer(rebasing: bytes[keyStart..<dataStart])
+  }
+
   /// Why the page is no branch or leaf as LMDB writes them, apart from the order of its keys; nil if it is.
   func formError() -> String? {
     guard bytes.word64(0) == number else { return "it carries the number \(bytes.word64(0))" }

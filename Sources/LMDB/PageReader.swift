@@ -148,10 +148,10 @@ public struct PageReader {
     var high = page.count
     while low < high {
       let middle = (low + high) / 2
-      guard let node = page.node(middle) else {
+      guard let found = page.key(middle) else {
         throw damage(page.number, name, "node \(middle) lies outside")
       }
-      let order = comparePageKeys(node.key, key)
+      let order = comparePageKeys(found, key)
       if order == 0 { return (middle, true) }
       if order < 0 { low = middle + 1 } else { high = middle }
     }

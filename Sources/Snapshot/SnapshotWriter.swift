@@ -20,6 +20,8 @@ public final class SnapshotWriter {
   /// What the file is called, behind its name, until it is complete.
   public static let temporarySuffix = ".part"
 
+  private static let writebackBytes = 8 << 20
+
   private let disk: any Disk
   private let path: String
   private let file: any DiskFile
@@ -29,6 +31,8 @@ public final class SnapshotWriter {
 
   private var hash = SHA256()
   private var offset = 0
+  /// Bytes written since the disk was last told to begin with them.
+  private var unstarted = 0
   private var rows: UInt64 = 0
   private var plainBytes: UInt64 = 0
   private var chunk = ProtoWriter()
@@ -169,7 +173,13 @@ public final class SnapshotWriter {
     try bytes.withUnsafeBufferPointer { (buffer) throws(SnapshotError) in
       let raw = UnsafeRawBufferPointer(buffer)
       hash.update(bufferPointer: raw)
-      try onDisk { () throws(DiskError) in try file.write(raw, at: offset) }
+      try onDisk { () throws(DiskError) in
+        try file.write(raw, at: offset)
+        unstarted += raw.count
+        guard unstarted >= Self.writebackBytes else { return }
+        unstarted = 0
+        try file.startWriteback()
+      }
       offset += raw.count
     }
   }

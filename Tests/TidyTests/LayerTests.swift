@@ -27,7 +27,7 @@ import Testing
     Module("Replica", .pure, domain.union(["Raft"])),
     Module("Zstd", .synchronous, ["CZstd", "Primitives"]),
     Module("LMDB", .synchronous, ["CLMDB", "CPrimitives", "Primitives", "Synchronization"]),
-    Module("Disk", .synchronous, ["Glibc", "Synchronization", "Primitives"]),
+    Module("Disk", .synchronous, ["CPrimitives", "Glibc", "Synchronization", "Primitives"]),
     Module("Snapshot", .synchronous, domain.union(["Disk", "Zstd", "Crypto"])),
     Module("WriteAheadLog", .synchronous, domain.union(["Disk", "Zstd", "Synchronization"])),
     Module(
