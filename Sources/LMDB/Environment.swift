@@ -3,7 +3,7 @@ internal import CPrimitives
 internal import Synchronization
 
 /// How an environment is opened. The flags are fixed: NOTLS (a reader belongs to whoever holds it),
-/// NORDAHEAD and NOSUBDIR, with LMDB's default full sync. The unsafe ones (NOSYNC, NOMETASYNC, WRITEMAP,
+/// NORDAHEAD (unless `readsAhead`) and NOSUBDIR, with LMDB's default full sync. The unsafe ones (NOSYNC, NOMETASYNC, WRITEMAP,
 /// NOMEMINIT) cannot be asked for, except NOSYNC while a file is being built.
 public struct EnvironmentOptions: Hashable, Sendable {
   /// Address space reserved for the map; the file cannot outgrow it. It is never resized: that would move
@@ -16,14 +16,18 @@ public struct EnvironmentOptions: Hashable, Sendable {
   /// True for a file that is being built and that nobody relies on yet: commits are not synced until
   /// `Environment.makeDurable`. A crash before leaves a file that must be thrown away.
   public var isBeingBuilt: Bool
+  /// True for whoever reads all of the file: pages that are not in memory come with their neighbours, not one by one.
+  public var readsAhead: Bool
 
   public init(
-    mapBytes: Int = 1 << 40, readersMax: Int = 1024, tables: [String], isBeingBuilt: Bool = false
+    mapBytes: Int = 1 << 40, readersMax: Int = 1024, tables: [String], isBeingBuilt: Bool = false,
+    readsAhead: Bool = false
   ) {
     self.mapBytes = mapBytes
     self.readersMax = readersMax
     self.tables = tables
     self.isBeingBuilt = isBeingBuilt
+    self.readsAhead = readsAhead
   }
 }
 
@@ -215,7 +219,8 @@ public final class Environment: Sendable {
       try check(mdb_env_set_mapsize(handle, options.mapBytes), "mdb_env_set_mapsize", path)
       try check(mdb_env_set_maxreaders(handle, UInt32(options.readersMax)), "mdb_env_set_maxreaders", path)
       try check(mdb_env_set_maxdbs(handle, UInt32(options.tables.count)), "mdb_env_set_maxdbs", path)
-      var flags = UInt32(MDB_NOTLS) | UInt32(MDB_NORDAHEAD) | UInt32(MDB_NOSUBDIR)
+      var flags = UInt32(MDB_NOTLS) | UInt32(MDB_NOSUBDIR)
+      if !options.readsAhead { flags |= UInt32(MDB_NORDAHEAD) }
       if options.isBeingBuilt { flags |= UInt32(MDB_NOSYNC) }
       try check(mdb_env_open(handle, path, flags, 0o600), "mdb_env_open", path)
     } catch {

@@ -92,6 +92,7 @@ extension StoreOptions {
   static var offline: StoreOptions {
     var options = StoreOptions()
     options.scrub = nil
+    options.readsAhead = true
     options.defragmentStepBytes = 16 << 20
     options.defragmentBytesPerSecond = .max
     return options

@@ -194,10 +194,10 @@ def snapshot(tmp_path_factory) -> pathlib.Path:
 
 
 def test_a_restore_killed_at_any_moment_leaves_all_or_nothing(
-        snapshot: pathlib.Path, folder: pathlib.Path, seed: int, is_long: bool):
-    """SIGKILL at 60 (--long: 200) random moments of a restore: the target is absent, or complete. Each attempt goes
-    on where the killed one before left its remains."""
-    kills = 200 if is_long else 60
+        snapshot: pathlib.Path, folder: pathlib.Path, seed: int):
+    """SIGKILL at 200 random moments of a restore: the target is absent, or complete. Each attempt goes on where the
+    killed one before left its remains."""
+    kills = 200
     draw = random.Random(seed)
     expected = good("hashkv", snapshot)
     begin = time.monotonic()

@@ -13,7 +13,8 @@ extension Store {
       environment = try Environment(
         path: path,
         options: EnvironmentOptions(
-          mapBytes: options.mapBytes, readersMax: options.readersMax, tables: Table.names))
+          mapBytes: options.mapBytes, readersMax: options.readersMax, tables: Table.names,
+          readsAhead: options.readsAhead))
     } catch {
       throw StoreError(error)
     }

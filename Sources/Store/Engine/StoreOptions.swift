@@ -26,6 +26,9 @@ public struct StoreOptions: Hashable, Sendable {
   /// A defragmentation gives up when the file system has fewer bytes left than this: they are for the store.
   public var defragmentReserveBytes: Int64 = 64 << 20
 
+  /// For tools that read the whole data file once, see `EnvironmentOptions.readsAhead`.
+  public var readsAhead = false
+
   /// Reading the data file for damage in the background; nil: not at all.
   public var scrub: ScrubOptions? = ScrubOptions()
 
