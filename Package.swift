@@ -81,6 +81,15 @@ let edge: [Target] = [
     ],
     swiftSettings: wireSettings),
   .target(
+    name: "PeerTransport",
+    dependencies: [
+      "Model", "Primitives",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
+    ],
+    swiftSettings: settings),
+  .target(
     name: "Client",
     dependencies: [
       "Wire", "EtcdAPI", "Model", "Primitives",
@@ -162,6 +171,13 @@ let edgeTests: [Target] = [
     [
       "Wire", "CNGHTTP2", "Model", "Primitives",
       .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
+  test(
+    "PeerTransportTests",
+    [
+      "PeerTransport", "Model", "Primitives",
+      .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
     ]),
   test(
     "ClientTests",

@@ -43,6 +43,7 @@ import Testing
       domain.union(["Node", "Store", "Snapshot", "WriteAheadLog", "Disk", "Glibc"])),
     Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
     Module("Wire", .edge, domain.union(network).union(["CNGHTTP2", "CZlib", "Synchronization", "Glibc"])),
+    Module("PeerTransport", .edge, domain.union(network).union(["Synchronization", "Glibc"])),
     Module(
       "Client", .edge,
       domain.union(network).union(["Wire", "EtcdAPI", "SwiftProtobuf", "Synchronization"])),
