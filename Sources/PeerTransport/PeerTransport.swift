@@ -150,8 +150,9 @@ public final class PeerTransport: Sendable {
   public func stop() -> EventLoopFuture<Void> {
     let done = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
     eventLoop.execute { [network, listener, group] in
-      listener.stop()
+      // The peers first: what ends now is no loss to be reported.
       network.stop()
+      listener.stop()
       group.shutdownGracefully { error in
         if let error { done.fail(error) } else { done.succeed(()) }
       }

@@ -104,7 +104,8 @@ extension PeerAnswer {
   var postError: PeerHTTPError? {
     switch status {
     case 204: nil
-    case 403: .removed
+    // etcd's members take every 403 for this; one that tells of a message to somebody else is none.
+    case 403 where text.contains(PeerRefusal.removed): .removed
     case 412 where text == PeerRefusal.incompatibleVersion: .incompatibleVersion
     case 412 where text == PeerRefusal.clusterMismatch: .clusterMismatch
     default: .status(status, text)

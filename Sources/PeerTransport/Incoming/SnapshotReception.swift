@@ -13,6 +13,7 @@ final class SnapshotReception {
     case ended
   }
 
+  /// Gone when the sink is heard of only after the connection was lost; then the state is `ended`.
   private unowned let connection: PeerConnection
   private let network: PeerNetwork
   private let head: HTTPRequestHead
@@ -81,7 +82,7 @@ final class SnapshotReception {
       let text =
         error == .wrongKind ? PeerRefusal.wrongKind : "failed to decode raft message (\(goText(error)))"
       noteMalformed(error)
-      fail(PeerResponse(status: 400, error: text, headers: connection.clusterHeader), text)
+      fail(PeerResponse(status: 400, error: text, headers: clusterHeader), text)
     }
   }
 
@@ -103,7 +104,7 @@ final class SnapshotReception {
       let sink = network.callbacks.receiveSnapshot(message)
     else {
       let text = "failed to save KV snapshot (no snapshot is taken now)"
-      fail(PeerResponse(status: 500, error: text, headers: connection.clusterHeader), text)
+      fail(PeerResponse(status: 500, error: text, headers: clusterHeader), text)
       return
     }
     network.incomingSnapshots += 1
@@ -126,7 +127,7 @@ final class SnapshotReception {
       case .failure(let error):
         let text = "failed to save KV snapshot (\(error))"
         me.value.fail(
-          PeerResponse(status: 500, error: text, headers: me.value.connection.clusterHeader), text)
+          PeerResponse(status: 500, error: text, headers: me.value.clusterHeader), text)
       }
     }
   }
@@ -154,17 +155,17 @@ final class SnapshotReception {
       network.callbacks.notice(
         .snapshotReceived(peer: message.from, index: message.snapshot?.index ?? 0, bytes: bytes))
       network.deliver([message], from: message.from, bytes: message.encodedSize)
-      answer(PeerResponse(status: 204, headers: connectionHeader))
+      answer(PeerResponse(status: 204, headers: clusterHeader))
     case .failure(let error):
       sender?.statistics.snapshotReceiveFailures += 1
       let text = "failed to save KV snapshot (\(error))"
       network.callbacks.notice(
         .snapshotReceiptFailed(peer: message.from, index: message.snapshot?.index ?? 0, reason: text))
-      answer(PeerResponse(status: 500, error: text, headers: connectionHeader))
+      answer(PeerResponse(status: 500, error: text, headers: clusterHeader))
     }
   }
 
-  private var connectionHeader: [(name: String, value: String)] {
+  private var clusterHeader: [(name: String, value: String)] {
     [(PeerHeader.cluster, network.identity.clusterText)]
   }
 

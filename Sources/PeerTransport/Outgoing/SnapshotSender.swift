@@ -172,7 +172,9 @@ final class SnapshotSenderHandler: ChannelInboundHandler {
       sentBytes += piece.readableBytes
       arm(timeouts.write)
       context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(piece))), promise: nil)
-      advance()
+      // Not at once: a source that has its pieces ready would be called deeper and deeper.
+      let me = NIOLoopBound(self, eventLoop: context.eventLoop)
+      context.eventLoop.execute { me.value.advance() }
     case .success(nil):
       state = .sent
       arm(timeouts.snapshotResponse)
