@@ -48,6 +48,13 @@ int cairn_file_start_writeback(int descriptor) {
   return errno == ENOSYS || errno == EINVAL || errno == ESPIPE ? 0 : errno;
 }
 
+void cairn_file_will_need(int descriptor) {
+  int64_t length = cairn_file_length(descriptor);
+  int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+  // A refusal costs nothing but time: pages then come as they are asked for.
+  if (length > 0 && length <= memory / 2) (void)posix_fadvise(descriptor, 0, 0, POSIX_FADV_WILLNEED);
+}
+
 int64_t cairn_file_available(int descriptor) {
   struct statvfs status;
   if (fstatvfs(descriptor, &status) != 0) return -errno;

@@ -108,6 +108,7 @@ public final class Environment: Sendable {
       throw error
     }
     staleReadersCleared = Int(dead)
+    if options.readsAhead { cairn_file_will_need(descriptor) }
   }
 
   deinit {

@@ -40,6 +40,9 @@ public final class PageFile {
     cairn_file_close(descriptor)
   }
 
+  /// Has the whole file brought into memory, for whoever is going to read all of it.
+  public func readAhead() { cairn_file_will_need(descriptor) }
+
   /// Reads the last committed state. The reader is of use as long as this object.
   public func reader() throws(PageDamage) -> PageReader { try PageReader(path: path, bytes: bytes) }
 }

@@ -34,6 +34,8 @@ int cairn_file_allocate(int descriptor, int64_t offset, int64_t length);
 
 /// Waits for the writeback of the file under way, and starts that of all its dirty pages. 0 or errno.
 int cairn_file_start_writeback(int descriptor);
+// Asks for all of a file to be brought into memory, in order, if it takes no more than half of it.
+void cairn_file_will_need(int descriptor);
 
 /// Bytes that the file's file system has left for unprivileged users, or -errno.
 int64_t cairn_file_available(int descriptor);

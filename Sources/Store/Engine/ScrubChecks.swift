@@ -17,12 +17,21 @@ struct ScrubChecks {
   func revision(_ bytes: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(PageDamage)
     -> String?
   {
+    var isLatest = false
+    return try revision(bytes, value, &isLatest)
+  }
+
+  /// The same; `isLatest` tells whether the key's latest row is this very one, and says the same.
+  func revision(
+    _ bytes: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ isLatest: inout Bool
+  ) throws(PageDamage) -> String? {
     guard let revision = RevisionKey.revision(bytes), let row = RevisionRow(key: bytes, value: value),
       let fields = KeyValueBytes(decoding: row.keyValue), !fields.key.isEmpty
     else { return "form of the KeyValue" }
     guard let latest = try latestRow(of: fields.key) else { return "its key is not in the table key" }
     if latest.version.mod > revision { return nil }
     guard latest.version.mod == revision else { return "the table key has an older version" }
+    isLatest = true
     return mismatch(latest, row, fields)
   }
 

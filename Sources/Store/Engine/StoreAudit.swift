@@ -36,6 +36,10 @@ public struct StoreAudit {
   private var summary = Summary()
   private var sum = SetHash()
   private var state: DiskState?
+  /// Rows of `rev` that are the latest of their keys, and latest rows of keys. Where these are as many, each of the
+  /// latter was compared with its row in `rev` when that was read, and need not be looked up once more.
+  private var latestInRev = 0
+  private var latestRows = 0
   /// Rows of `rev` could not be read: the sum over them says nothing more.
   private var isSumPartial = false
   /// Pages that were reported: a row that leads to one of them is not reported again.
@@ -53,6 +57,7 @@ public struct StoreAudit {
     let file: PageFile?
     do throws(LMDBError) { file = try PageFile.open(path) } catch { throw StoreError(error) }
     guard let file else { throw StoreError.incomplete(file: path) }
+    file.readAhead()
     var audit = StoreAudit(path: path, report: report, progress: progress)
     do throws(PageDamage) {
       audit.run(try file.reader())
@@ -96,6 +101,7 @@ public struct StoreAudit {
       summary.rows += count
       progress(survey.pages * pageBytes, reader.usedPages * pageBytes)
     }
+    if latestInRev != latestRows, let checks { compareLatest(reader, checks) }
     survey.freeList()
     takeDamages(found, pageBytes)
     summary.pages = survey.pages
@@ -126,13 +132,36 @@ public struct StoreAudit {
       var reason: String?
       if table == .rev {
         sum += SetHash(verified: row.key, row.value)
-        reason = try checks?.revision(row.key, row.value)
+        var isLatest = false
+        reason = try checks?.revision(row.key, row.value, &isLatest)
+        if isLatest { latestInRev += 1 }
       } else if table == .key || table == .long {
-        reason = try checks?.latest(table, row.key, row.value)
+        if KeyRow(table: table, key: row.key, value: row.value) != nil {
+          latestRows += 1
+        } else {
+          reason = try checks?.latest(table, row.key, row.value)
+        }
       }
       if let reason { damaged(offset: row.offset, "\(name(table, row.key)): \(reason)") }
     } catch {
       damaged(error, pageBytes: pageBytes)
+    }
+  }
+
+  /// Names the latest rows that have no row in `rev`.
+  private mutating func compareLatest(_ reader: PageReader, _ checks: ScrubChecks) {
+    // What cannot be read was reported before.
+    var survey = PageSurvey(reader) { _ in }
+    for table in [Table.key, Table.long] {
+      _ = survey.rows(of: "\(table)") { row in
+        guard RowCheck.isValid(table, key: row.key, value: row.value) else { return }
+        do throws(PageDamage) {
+          guard let reason = try checks.latest(table, row.key, row.value) else { return }
+          damaged(offset: row.offset, "\(name(table, row.key)): \(reason)")
+        } catch {
+          damaged(error, pageBytes: reader.pageBytes)
+        }
+      }
     }
   }
 
