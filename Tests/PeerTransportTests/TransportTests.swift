@@ -98,8 +98,7 @@ import Testing
         kind: .append, to: 2, from: 1, term: 1, logTerm: 1, index: UInt64(index),
         entries: [Entry(term: 1, index: UInt64(index) + 1, data: Array(repeating: 7, count: 200_000))])
     }
-    one.transport.send(large)
-    one.transport.send([Message(kind: .heartbeat, to: 2, from: 1, term: 1)])
+    one.transport.send(large + [Message(kind: .heartbeat, to: 2, from: 1, term: 1)])
     try wait("all is there") { two.now.messages.count >= 201 }
     let position = two.now.messages.firstIndex { $0.kind == .heartbeat }
     #expect((position ?? 200) < 150, "40 MB of appends were in front of it")
@@ -187,7 +186,39 @@ import Testing
     try wait("nobody is there") { one.now.snapshots == [false, false, false] }
   }
 
-  @Test func `without streams messages are posted, and a remote is answered`() throws {
+  @Test func `a sender that is no member yet can be answered at the URLs it names`() throws {
+    var limits = PeerLimits()
+    limits.remotes = 1
+    let one = try TestMember(id: 1)
+    let two = try TestMember(id: 2, limits: limits)
+    defer {
+      #expect(throws: Never.self) { try one.stop() }
+      #expect(throws: Never.self) { try two.stop() }
+    }
+    func post(from id: UInt64, urls: String) throws -> Int {
+      try one.transport.client.call(
+        "POST", try two.url, path: "/raft",
+        headers: [
+          ("X-Server-From", "\(id)"), ("X-Server-Version", "3.7.1"), ("X-Min-Cluster-Version", "3.0.0"),
+          ("X-Etcd-Cluster-ID", "abc"), ("X-PeerURLs", urls),
+        ], body: Message(kind: .heartbeat, to: 2, from: id, term: 1).encoded(), timeout: 10_000_000_000
+      ).wait().status
+    }
+    #expect(try post(from: 3, urls: "http://127.0.0.1:1,nonsense") == 204)
+    #expect(try post(from: 1, urls: "\(try one.url)") == 204)
+    #expect(try post(from: 4, urls: "http://127.0.0.1:1") == 204)
+    let answer = Message(kind: .heartbeatResponse, to: 1, from: 2, term: 1)
+    two.transport.send([answer])
+    try wait("it is answered") { one.now.messages == [answer] }
+    let remotes = two.now.notices.compactMap { notice -> UInt64? in
+      if case .remoteAdded(let id, _) = notice { return id }
+      return nil
+    }
+    #expect(remotes == [1], "one with a URL that cannot be read, one too many")
+    #expect(two.transport.statuses.isEmpty, "a remote is no member")
+  }
+
+  @Test func `without streams messages are posted`() throws {
     let one = try TestMember(id: 1)
     let two = try TestMember(id: 2)
     defer {
