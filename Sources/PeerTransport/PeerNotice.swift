@@ -71,7 +71,8 @@ public protocol SnapshotSink: Sendable {
   func write(_ piece: ByteBuffer) -> EventLoopFuture<Void>
   /// All bytes have come. Once the future completes they are durable, and the snapshot's message is delivered.
   func finish() -> EventLoopFuture<Void>
-  /// The transfer ended early: what was written is to be removed. Not called after `finish`.
+  /// The transfer ended early: what was written is to be removed. Not called after `finish`, but perhaps while a piece
+  /// is being written.
   func abort()
 }
 

@@ -133,7 +133,12 @@ final class CountingSink: SnapshotSink {
   private let group = MultiThreadedEventLoopGroup.singleton
   private let delay: TimeAmount
 
-  init(delay: TimeAmount = .nanoseconds(0)) { self.delay = delay }
+  private let finishDelay: TimeAmount
+
+  init(delay: TimeAmount = .nanoseconds(0), finishDelay: TimeAmount = .nanoseconds(0)) {
+    self.delay = delay
+    self.finishDelay = finishDelay
+  }
 
   func write(_ piece: ByteBuffer) -> EventLoopFuture<Void> {
     let first = bytes.withLock { bytes in
@@ -152,7 +157,7 @@ final class CountingSink: SnapshotSink {
 
   func finish() -> EventLoopFuture<Void> {
     outcome.withLock { $0 = "finished" }
-    return group.next().makeSucceededVoidFuture()
+    return group.next().scheduleTask(in: finishDelay) {}.futureResult
   }
 
   func abort() { outcome.withLock { $0 = "aborted" } }

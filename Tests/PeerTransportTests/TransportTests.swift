@@ -164,6 +164,21 @@ import Testing
     #expect(statistics.first?.snapshotsReceived == 1)
   }
 
+  @Test func `a snapshot may be synced for longer than a connection may be silent`() throws {
+    let (one, two) = try pair(timeouts: PeerTimeouts(unchecked: 300))
+    defer {
+      #expect(throws: Never.self) { try one.stop() }
+      #expect(throws: Never.self) { try two.stop() }
+    }
+    two.takeSnapshots(in: CountingSink(finishDelay: .milliseconds(1500)))
+    let metadata = SnapshotMetadata(confState: ConfState(voters: [1, 2]), index: 10, term: 1)
+    let message = Message(kind: .snapshot, to: 2, from: 1, term: 1, snapshot: metadata)
+    one.transport.sendSnapshot(message, from: CountingSource(bytes: 1 << 20))
+    try wait("it is there") { !one.now.snapshots.isEmpty }
+    #expect(one.now.snapshots == [true])
+    #expect(two.now.messages == [message])
+  }
+
   @Test func `a snapshot that nobody takes fails, and so does one that breaks off`() throws {
     let (one, two) = try pair()
     defer { #expect(throws: Never.self) { try one.stop() } }

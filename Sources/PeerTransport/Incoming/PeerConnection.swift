@@ -157,7 +157,9 @@ final class PeerConnection: ChannelDuplexHandler {
   private func checkTime() {
     guard isReading, NIODeadline.now() - lastRead > .nanoseconds(network.timeouts.read) else { return }
     switch state {
-    case .idle, .collecting, .snapshot: context?.close(promise: nil)
+    case .idle, .collecting: context?.close(promise: nil)
+    // A complete snapshot takes its time to be synced.
+    case .snapshot(let reception): if !reception.isComplete { context?.close(promise: nil) }
     case .answering, .refused, .streaming, .closed: break
     }
   }

@@ -34,6 +34,9 @@ final class SnapshotReception {
     decoder = SnapshotBodyDecoder(messageBytesMax: connection.network.limits.snapshotMessageBytes)
   }
 
+  /// Whether the sender has done its part.
+  var isComplete: Bool { bodyHasEnded }
+
   func received(_ part: ByteBuffer) {
     if case .ended = state { return }
     bytes += part.readableBytes

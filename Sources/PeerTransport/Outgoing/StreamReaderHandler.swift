@@ -153,7 +153,11 @@ final class StreamReaderHandler: ChannelDuplexHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     deliver()
-    end(.failed("\(error)"))
+    if case .streaming = state {
+      end(.closed("\(error)"))
+    } else {
+      end(.failed("\(error)"))
+    }
   }
 
   // MARK: Messages
