@@ -36,6 +36,7 @@ let pure: [Target] = [
 ]
 
 let synchronous: [Target] = [
+  .target(name: "Metrics", swiftSettings: settings),
   .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   .target(name: "Zstd", dependencies: ["CZstd", "Primitives"], swiftSettings: settings),
@@ -48,12 +49,13 @@ let synchronous: [Target] = [
   .target(
     name: "WriteAheadLog", dependencies: ["Disk", "Zstd", "Model", "Primitives"], swiftSettings: settings),
   .target(
-    name: "Store", dependencies: ["LMDB", "Snapshot", "Disk", "Model", "Primitives", "CPrimitives"],
+    name: "Store",
+    dependencies: ["LMDB", "Snapshot", "Disk", "Metrics", "Model", "Primitives", "CPrimitives"],
     swiftSettings: settings),
   .target(
     name: "Node",
     dependencies: [
-      "Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives",
+      "Store", "Snapshot", "WriteAheadLog", "Disk", "Metrics", "Replica", "Raft", "Model", "Primitives",
       .product(name: "Crypto", package: "swift-crypto"),
     ],
     swiftSettings: settings),
@@ -74,7 +76,7 @@ let edge: [Target] = [
   .target(
     name: "Wire",
     dependencies: [
-      "CNGHTTP2", "CZlib", "Model", "Primitives",
+      "CNGHTTP2", "CZlib", "Metrics", "Model", "Primitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -101,7 +103,8 @@ let edge: [Target] = [
   .target(
     name: "Frontend",
     dependencies: [
-      "Wire", "EtcdAPI", "Node", "Store", "Snapshot", "Disk", "Replica", "Raft", "Model", "Primitives",
+      "Wire", "EtcdAPI", "Node", "Store", "Snapshot", "Disk", "Metrics", "Replica", "Raft", "Model",
+      "Primitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "SwiftProtobuf", package: "swift-protobuf"),
     ],
@@ -109,8 +112,8 @@ let edge: [Target] = [
   .target(
     name: "Server",
     dependencies: [
-      "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Disk", "Replica", "Raft", "Model",
-      "Primitives", "CPrimitives",
+      "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Disk", "Metrics", "Replica", "Raft",
+      "Model", "Primitives", "CPrimitives",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "Crypto", package: "swift-crypto"),
@@ -143,6 +146,7 @@ let coreTests: [Target] = [
   test("PrimitivesTests", ["Primitives", "CPrimitives"]),
   test("RaftTests", ["Raft", "Model", "Primitives"], exclude: ["Scenarios"]),
   test("ReplicaTests", ["Replica", "Raft", "Model", "Primitives"]),
+  test("MetricsTests", ["Metrics", "Primitives"]),
   test("ZstdTests", ["Zstd"]),
   test("LMDBTests", ["LMDB"]),
   test("DiskTests", ["Disk", "Primitives"]),

@@ -13,6 +13,7 @@ public struct FrontendContext: Sendable {
   public var quotaBytes: Int64?
   public var gauge: MemberGauge
   public var watch = WatchOptions()
+  public let metrics = ServiceMetrics()
   /// Where snapshot files are built while a client fetches them.
   public var temporaryDirectory: String
   /// Hands a batch to the member's thread and empties it.

@@ -76,6 +76,15 @@ public final class FrontendGroup: Sendable {
     for loop in loops.withLock({ $0 }) { loop.eventLoop.execute { loop.front.servingChanged() } }
   }
 
+  /// What the loops have counted.
+  public var metrics: [LoopMetrics] { loops.withLock { $0.map(\.front.metrics) } }
+
+  /// What the loops can tell of themselves just now, each asked on its own thread.
+  public func figures(_ eventLoop: any EventLoop) -> EventLoopFuture<[LoopFigures]> {
+    let answers = loops.withLock { $0 }.map { loop in loop.eventLoop.submit { loop.front.figures } }
+    return EventLoopFuture.whenAllSucceed(answers, on: eventLoop)
+  }
+
   /// Asks whether a linearizable read would be answered, for /health.
   public func probe(_ eventLoop: any EventLoop) -> EventLoopFuture<ClientError?> {
     let promise = eventLoop.makePromise(of: ClientError?.self)

@@ -1,4 +1,6 @@
+import Metrics
 import Model
+import NIOCore
 import Primitives
 import Store
 import Wire
@@ -25,9 +27,37 @@ extension LoopFrontend {
   }
 
   func serveRange(_ call: RPCCall, _ request: RangeRequest) {
-    serve(call, inline: Self.isShort(request)) { (view, builder, term) throws(StoreError) in
+    guard Self.isShort(request) else { return serveLongRange(call, request) }
+    do throws(StoreError) {
+      let view = try self.view()
       var writer = builder.begin(revision: view.revision, term: term, reserving: 512)
-      return try RangeEvaluator.range(request, in: view, body: &writer).map { _ in writer.bytes }
+      switch try RangeEvaluator.range(request, in: view, body: &writer) {
+      case .success:
+        rangeTally.add(isSuccess: true)
+        call.respond(writer.bytes)
+      case .failure(let error):
+        rangeTally.add(isSuccess: false)
+        call.fail(error)
+      }
+    } catch {
+      rangeTally.add(isSuccess: false)
+      fail(call, error)
+    }
+  }
+
+  private func serveLongRange(_ call: RPCCall, _ request: RangeRequest) {
+    let metrics = context.metrics
+    serveLong(call) { (view, builder, term) throws(StoreError) in
+      let began = NIODeadline.now()
+      var isSuccess = false
+      defer {
+        metrics.ranges.add()
+        (isSuccess ? metrics.succeededRanges : metrics.failedRanges).observeShared(since: began)
+      }
+      var writer = builder.begin(revision: view.revision, term: term, reserving: 512)
+      let outcome = try RangeEvaluator.range(request, in: view, body: &writer)
+      if case .success = outcome { isSuccess = true }
+      return outcome.map { _ in writer.bytes }
     }
   }
 
@@ -82,10 +112,15 @@ extension LoopFrontend {
     let isShort = (request.success + request.failure).allSatisfy { operation in
       if case .range(let range) = operation { Self.isShort(range) } else { false }
     }
+    let metrics = context.metrics
     serve(call, inline: isShort && request.compare.allSatisfy(\.rangeEnd.isEmpty)) {
       (view, builder, term) throws(StoreError) in
       var writer = builder.begin(revision: view.revision, term: term, reserving: 512)
-      return try TransactionEvaluator.readOnly(request, in: view, body: &writer).map { _ in writer.bytes }
+      var ranges: UInt64 = 0
+      let outcome = try TransactionEvaluator.readOnly(request, in: view, body: &writer, ranges: &ranges)
+      metrics.ranges.add(ranges)
+      if ranges > 1 { metrics.transactions.add() }
+      return outcome.map { _ in writer.bytes }
     }
   }
 

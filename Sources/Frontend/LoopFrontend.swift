@@ -31,6 +31,9 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
   /// One view serves the reads of a batch: it was taken after their bytes had been read.
   private var batchView: ReadView?
   private var inBatch = false
+  let metrics = LoopMetrics()
+  var rangeTally = RangeTally()
+  private var clientVersions = ClientVersions()
   /// Bytes of events on their way from the member's thread.
   let deliveryBytes = Atomic<Int>(0)
 
@@ -47,7 +50,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   public func began(_ call: RPCCall) {
     // A stream is judged once, when it begins.
-    if let refusal = refusalByMetadata(call) { return call.fail(refusal) }
+    if let refusal = refusalByMetadata(call, isStream: true) { return call.fail(refusal) }
     switch FrontendContext.methods[call.method] {
     case .watch: watches.began(call)
     case .leaseKeepAlive: beginKeepAlive(call)
@@ -62,7 +65,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .leaseKeepAlive: return keepAlive(call, message)
     default: break
     }
-    if let refusal = refusalByMetadata(call) { return call.fail(refusal) }
+    if let refusal = refusalByMetadata(call, isStream: false) { return call.fail(refusal) }
     switch FrontendContext.methods[call.method] {
     case .range: range(call, message)
     case .put: put(call, message)
@@ -110,6 +113,12 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     (call.userObject as? any CallWork)?.cancel()
     if FrontendContext.methods[call.method] == .watch { watches.ended(call) }
     endHealthWatch(call)
+    guard reason == .protocolViolation else { return }
+    switch FrontendContext.methods[call.method] {
+    case .watch: metrics.brokenWatches.add()
+    case .leaseKeepAlive: metrics.brokenKeepAlives.add()
+    default: break
+    }
   }
 
   public func writable(_ call: RPCCall) {
@@ -119,18 +128,28 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   public func batchEnded(_ connection: ServerConnection) {
     inBatch = false
+    if !rangeTally.isEmpty {
+      rangeTally.settle(connection.batchEnd - connection.batchTime, in: metrics)
+    }
     releaseView()
     flush()
   }
 
   /// etcd's interceptors: what a request's metadata alone can refuse.
-  private func refusalByMetadata(_ call: RPCCall) -> ClientError? {
-    let versionIsBad = call.withMetadata(.clientAPIVersion) { bytes in
-      bytes.map { String(validating: $0, as: UTF8.self) == nil } ?? false
+  private func refusalByMetadata(_ call: RPCCall, isStream: Bool) -> ClientError? {
+    let versionIsGood = call.withMetadata(.clientAPIVersion) { bytes in
+      clientVersions.count(bytes, isStream: isStream)
     }
-    if versionIsBad { return .invalidClientAPIVersion }
+    if !versionIsGood { return .invalidClientAPIVersion }
     if !hasLeader, wantsLeader(call) { return .noLeader }
     return nil
+  }
+
+  /// What the metrics show of this loop.
+  var figures: LoopFigures {
+    var figures = watches.figures
+    figures.clientVersions = clientVersions
+    return figures
   }
 
   var hasLeader: Bool { context.gauge.leader.load(ordering: .relaxed) != 0 }
@@ -192,6 +211,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
       watches.deliver(events)
       delivered(events)
     }
+    let began = NIODeadline.now()
     for answer in answers {
       guard let waiting = pending.take(answer.ticket) else { continue }
       switch answer {
@@ -201,6 +221,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
       case .lease(_, let answer): complete(waiting, answer)
       }
     }
+    if !rangeTally.isEmpty { rangeTally.settle(NIODeadline.now() - began, in: metrics) }
     releaseView()
   }
 

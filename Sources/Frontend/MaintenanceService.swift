@@ -1,5 +1,7 @@
 import EtcdAPI
+import Metrics
 import Model
+import NIOCore
 import Primitives
 import Store
 import SwiftProtobuf
@@ -37,8 +39,11 @@ extension LoopFrontend {
   private static let hashRowsPerStep = 100_000
 
   func hash(_ call: RPCCall) {
+    let durations = context.metrics.hashes
     serveLong(call) { (view, builder, term) throws(StoreError) in
+      let began = NIODeadline.now()
       let hash = try Self.finish(KeyValueHash.startOfWhole(in: view))
+      durations.observeShared(since: began)
       var writer = builder.begin(revision: view.revision, term: term, reserving: 8)
       writer.uint64(2, UInt64(hash))
       return .success(writer.bytes)
@@ -47,11 +52,14 @@ extension LoopFrontend {
 
   func hashKV(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
     guard let request = decode(Etcdserverpb_HashKVRequest.self, call, message) else { return }
+    let durations = context.metrics.revisionHashes
     serveLong(call) { (view, builder, term) throws(StoreError) in
+      let began = NIODeadline.now()
       switch try KeyValueHash.start(request.revision, in: view) {
       case .failure(let error): return .failure(error)
       case .success(let cursor):
         let hash = try Self.finish(cursor)
+        durations.observeShared(since: began)
         var writer = builder.begin(revision: cursor.headerRevision, term: term, reserving: 32)
         writer.uint64(2, UInt64(hash))
         writer.int64(3, cursor.compactRevision)

@@ -1,4 +1,5 @@
-internal import Model
+public import Model
+public import Replica
 public import Store
 public import Synchronization
 
@@ -10,6 +11,13 @@ public final class MemberGauge: Sendable {
   public let leader = Atomic<UInt64>(0)
   public let lastIndex = Atomic<UInt64>(0)
   public let appliedIndex = Atomic<UInt64>(0)
+  public let commitIndex = Atomic<UInt64>(0)
+  /// Whom this member voted for in the current term; 0 for nobody.
+  public let vote = Atomic<UInt64>(0)
+  /// Whether this member leads.
+  public let leads = Atomic<Bool>(false)
+  public let isLearner = Atomic<Bool>(false)
+  public let pendingProposals = Atomic<Int>(0)
   /// The last compaction whose rows are physically gone; -1 before the first.
   public let finishedCompactRevision = Atomic<Int64>(-1)
 
@@ -18,7 +26,31 @@ public final class MemberGauge: Sendable {
   /// What `AlarmFlags` says.
   public let alarms = Atomic<UInt8>(0)
 
+  private let lists = Mutex(Lists())
+
+  private struct Lists {
+    var counters = ReplicaCounters()
+    var alarms: [AlarmMember: Bool] = [:]
+  }
+
   public init() {}
+
+  /// What the replica has counted. Written when something of it changed.
+  public var counters: ReplicaCounters {
+    get { lists.withLock { $0.counters } }
+    set { lists.withLock { $0.counters = newValue } }
+  }
+
+  /// Every alarm that was raised since the start, and whether it still is.
+  public var alarmHistory: [AlarmMember: Bool] { lists.withLock { $0.alarms } }
+
+  /// Takes in which alarms are raised now.
+  public func alarmsAre(_ raised: [AlarmMember]) {
+    lists.withLock { lists in
+      for alarm in lists.alarms.keys { lists.alarms[alarm] = false }
+      for alarm in raised { lists.alarms[alarm] = true }
+    }
+  }
 }
 
 /// The raised alarms in one word.

@@ -1,6 +1,8 @@
 public import Disk
 import Glibc
+import Metrics
 import Model
+import NIOCore
 import Primitives
 import Snapshot
 import Store
@@ -56,6 +58,7 @@ private final class SnapshotDownload {
   private let appliedIndex: UInt64
   private let path: String
   private let disk = PosixDisk()
+  private let began = NIODeadline.now()
   private var state = State.waiting(attemptsLeft: 500)
 
   /// Pause between two looks at the committer, which is at most a commit interval behind.
@@ -102,6 +105,7 @@ private final class SnapshotDownload {
     }
     _ = try context.store.writeSnapshot(
       disk: disk, to: path, fileGrowthBytesMax: Self.fileGrowthBytesMax, progress: { _ in })
+    context.metrics.snapshots.observeShared(since: began)
     do throws(SnapshotError) {
       state = .sending(try SnapshotStream(disk: disk, path: path))
     } catch {

@@ -16,11 +16,22 @@ struct ApplyStage {
   private var confState: ConfState
   /// What the entries executed since the last `takeLeaseChanges` did to leases.
   private var leaseChanges: [LeaseChange] = []
+  private let stopwatch: @Sendable () -> UInt64
+  private let slowFrom: UInt64
+  /// When the command before the current one ended: one look at the clock a command tells how long it took.
+  private var lastLap: UInt64 = 0
 
-  init(_ commands: CommandApplier, confState: ConfState) {
+  init(
+    _ commands: CommandApplier, confState: ConfState, stopwatch: @escaping @Sendable () -> UInt64,
+    slowFrom: UInt64
+  ) {
     self.commands = commands
     self.confState = confState
+    self.stopwatch = stopwatch
+    self.slowFrom = slowFrom
   }
+
+  var metrics: ApplyMetrics { commands.metrics }
 
   var applier: Applier { commands.applier }
   var alarms: AlarmSet { commands.alarms }
@@ -46,6 +57,7 @@ struct ApplyStage {
     guard !waiting.isEmpty else { return nil }
     var changed: ConfState?
     var applied: UInt64?
+    lastLap = stopwatch()
     while let batch = waiting.first {
       while position < batch.entries.count {
         if applier.fillingBytes >= generationBytesMax, try isCommitting() { break }
@@ -76,6 +88,7 @@ struct ApplyStage {
       let result = try orStop { () throws(StoreError) in
         try commands.apply(index: entry.index, term: entry.term, command: command)
       }
+      lap(command.operation, result)
       if let change = result.leaseChange { leaseChanges.append(change) }
       guard let ticket else { return nil }
       switch result.outcome {
@@ -85,6 +98,13 @@ struct ApplyStage {
       }
     }
     return nil
+  }
+
+  private mutating func lap(_ operation: RaftCommand.Operation, _ result: ApplyResult) {
+    let now = stopwatch()
+    let isSuccess = if case .success = result.outcome { true } else { false }
+    metrics.took(now - min(now, lastLap), operation, isSuccess: isSuccess, slowFrom: slowFrom)
+    lastLap = now
   }
 
   /// Carries out a change of members: the stored member, the stored configuration, and what Raft is to use. A change

@@ -1,6 +1,6 @@
 import Model
 public import Raft
-import Replica
+public import Replica
 public import Store
 import WriteAheadLog
 
@@ -35,7 +35,8 @@ public struct Node: ~Copyable {
     self.options = options
     self.replica = replica
     self.log = LogStage(log)
-    self.apply = ApplyStage(commands, confState: confState)
+    self.apply = ApplyStage(
+      commands, confState: confState, stopwatch: options.stopwatch, slowFrom: options.slowApplyNanoseconds)
     self.feed = EventFeed(limits: options.eventFeed)
     duties = UnattendedDuties(options: options, revision: commands.applier.revision, now: now)
     lastFreeze = now
@@ -46,6 +47,11 @@ public struct Node: ~Copyable {
   public var lastIndex: UInt64 { replica.lastIndex }
   public var commitIndex: UInt64 { replica.commitIndex }
   public var appliedIndex: UInt64 { replica.appliedIndex }
+  public var vote: UInt64 { replica.vote }
+  public var isLearner: Bool { replica.isLearner }
+  public var pendingProposals: Int { replica.pendingProposals }
+  public var counters: ReplicaCounters { replica.counters }
+  public var applyMetrics: ApplyMetrics { apply.metrics }
   /// The alarms that are raised.
   public var alarms: AlarmSet { apply.alarms }
   /// When the filling generation is due, in the caller's monotonic nanoseconds.

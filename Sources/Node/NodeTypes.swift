@@ -126,6 +126,10 @@ public struct NodeOptions: Sendable {
   public var quotaBytes: Int64?
   /// Nil: history is compacted only when a client asks for it.
   public var autoCompaction: AutoCompactionPolicy?
+  /// Monotonic nanoseconds, read to measure how long commands take to apply and for nothing else.
+  public var stopwatch: @Sendable () -> UInt64 = { 0 }
+  /// Commands that take longer count as slow.
+  public var slowApplyNanoseconds: UInt64 = 100_000_000
 
   public init(
     replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 1_000_000_000,

@@ -18,6 +18,7 @@ extension RaftMachine {
   public var isSoleVoter: Bool { members.voters.incoming.voters == [id] && !members.isJoint }
   /// Whether this member votes in the configuration it knows.
   public var isVoter: Bool { members.voters.contains(id) }
+  public var isLearner: Bool { members.learners.contains(id) }
   /// Whether an entry of this leader's own term is committed: reads may be confirmed.
   public var hasCommittedInTerm: Bool { log.term(at: log.commitIndex) == term }
   /// To whom this leader hands leadership at the moment; 0: to nobody.

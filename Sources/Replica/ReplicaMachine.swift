@@ -43,6 +43,7 @@ public struct ReplicaMachine: ~Copyable {
   var isStopped = false
   /// Since the last `flush`.
   var didTick = false
+  public internal(set) var counters = ReplicaCounters()
 
   /// A member that ran before. `clusterVersion` is what the store holds.
   public init(configuration: ReplicaConfiguration, recovery: RaftRecovery, clusterVersion: String?) {
@@ -116,6 +117,11 @@ extension ReplicaMachine {
   public var appliedIndex: UInt64 { raft.appliedIndex }
   public var lastIndex: UInt64 { raft.lastIndex }
   public var confState: ConfState { raft.confState }
+  /// Proposals that were not answered yet.
+  public var pendingProposals: Int { requests.count }
+  /// The vote given in the current term.
+  public var vote: UInt64 { raft.hardState.vote }
+  public var isLearner: Bool { raft.isLearner }
   /// Proposals and reads that were not answered yet.
   public var waitingCount: Int { requests.count + reads.count + lessor.waiterCount }
 }
@@ -196,11 +202,12 @@ extension ReplicaMachine {
     let timeout = UInt64(configuration.requestTimeoutTicks)
     if nowTick >= timeout {
       while let expired = requests.takeOldest(arrivedBy: nowTick - timeout) {
+        counters.failedProposals += 1
         effects.append(.reply(expired.ticket, timeoutError(startTick: expired.startTick)))
       }
-      for ticket in reads.takeExpired(arrivedBy: nowTick - timeout) {
-        effects.append(.reply(ticket, .requestTimedOut))
-      }
+      let late = reads.takeExpired(arrivedBy: nowTick - timeout)
+      if !late.isEmpty { counters.slowReadIndexes += 1 }
+      for ticket in late { effects.append(.reply(ticket, .requestTimedOut)) }
       dropExpiredParked()
     }
     // A question forwarded to a leader may be lost; a leader's own is not.
@@ -227,6 +234,7 @@ extension ReplicaMachine {
     parked.removeAll()
     parkedBytes = 0
     while let request = requests.takeOldest(arrivedBy: .max) {
+      counters.failedProposals += 1
       effects.append(.reply(request.ticket, .serverStopped))
     }
     for ticket in reads.takeExpired(arrivedBy: .max) { effects.append(.reply(ticket, .serverStopped)) }
@@ -284,8 +292,10 @@ extension ReplicaMachine {
     let isNewLeader = leadership.leader != 0 && leadership.leader != knownLeader
     knownLeader = leadership.leader
     guard isNewLeader else { return }
+    counters.leaderChanges += 1
     leaderSinceTick = nowTick
     readsMayAskTick = nowTick
+    counters.failedReadIndexes += UInt64(reads.asked.count)
     for ticket in reads.takeAsked() { effects.append(.reply(ticket, .leaderChanged)) }
   }
 

@@ -25,6 +25,7 @@ import Testing
     Module("Model", .pure, ["Primitives"]),
     Module("Raft", .pure, domain),
     Module("Replica", .pure, domain.union(["Raft"])),
+    Module("Metrics", .synchronous, ["Synchronization"]),
     Module("Zstd", .synchronous, ["CZstd", "Primitives"]),
     Module("LMDB", .synchronous, ["CLMDB", "CPrimitives", "Primitives", "Synchronization"]),
     Module("Disk", .synchronous, ["CPrimitives", "Glibc", "Synchronization", "Primitives"]),
@@ -32,10 +33,11 @@ import Testing
     Module("WriteAheadLog", .synchronous, domain.union(["Disk", "Zstd", "Synchronization"])),
     Module(
       "Store", .synchronous,
-      domain.union(["LMDB", "Snapshot", "Disk", "CPrimitives", "Synchronization"])),
+      domain.union(["LMDB", "Snapshot", "Disk", "Metrics", "CPrimitives", "Synchronization"])),
     Module(
       "Node", .synchronous,
       domain.union([
+<<<<<<< HEAD
         "Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Crypto", "Synchronization",
       ])),
     Module(
@@ -44,20 +46,28 @@ import Testing
     Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
     Module("Wire", .edge, domain.union(network).union(["CNGHTTP2", "CZlib", "Synchronization", "Glibc"])),
     Module("PeerTransport", .edge, domain.union(network).union(["Synchronization", "Glibc"])),
+=======
+        "Store", "Snapshot", "WriteAheadLog", "Disk", "Metrics", "Replica", "Raft", "Synchronization",
+      ])),
+    Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
+    Module(
+      "Wire", .edge,
+      domain.union(network).union(["CNGHTTP2", "CZlib", "Metrics", "Synchronization", "Glibc"])),
+>>>>>>> 8c26321 (Metrics in Prometheus' form, /livez, /readyz and /debug/vars, listeners for HTTP and metrics alone, Unix sockets)
     Module(
       "Client", .edge,
       domain.union(network).union(["Wire", "EtcdAPI", "SwiftProtobuf", "Synchronization"])),
     Module(
       "Frontend", .edge,
       domain.union(network).union([
-        "Wire", "EtcdAPI", "Node", "Store", "Snapshot", "Disk", "Replica", "SwiftProtobuf",
+        "Wire", "EtcdAPI", "Node", "Store", "Snapshot", "Disk", "Metrics", "Replica", "SwiftProtobuf",
         "Synchronization", "Glibc",
       ])),
     Module(
       "Server", .edge,
       domain.union(network).union([
-        "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Snapshot", "Disk", "Replica",
-        "Raft",
+        "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Snapshot", "Disk", "Metrics",
+        "Replica", "Raft",
         "Crypto", "CPrimitives", "Synchronization", "Glibc",
       ])),
     Module("cairn", .executable, ["Server", "Foundation"]),

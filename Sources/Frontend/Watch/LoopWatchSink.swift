@@ -53,6 +53,7 @@ struct LoopWatchSink: WatchSink {
   ) -> Bool {
     switch service.outlet(stream) {
     case .call(let call):
+      service.front.metrics.events.add(UInt64(body.eventCount))
       var writer = service.front.builder.begin(
         revision: revision, term: service.front.term, reserving: body.range.count + 24)
       writer.int64(Field.watchID, watchID)

@@ -52,6 +52,15 @@ final class WatchService {
     machine = WatchMachine(limits: limits, seed: seed)
   }
 
+  /// What the metrics show.
+  var figures: LoopFigures {
+    var figures = LoopFigures()
+    figures.watchStreams = machine.streamCount
+    figures.watchers = machine.watcherCount
+    figures.laggingWatchers = machine.laggingCount
+    return figures
+  }
+
   // MARK: Streams
 
   func began(_ call: RPCCall) {

@@ -26,7 +26,12 @@ extension ReplicaMachine {
   mutating func answer(_ question: LeaseQuestion, _ ticket: Ticket, _ effects: inout [ReplicaEffect]) {
     guard lessor.isPrimary else { return effects.append(.reply(ticket, .noLeader)) }
     switch question {
-    case .renew(let id): lessor.renew(id, ticket, &effects)
+    case .renew(let id):
+      let before = effects.count
+      lessor.renew(id, ticket, &effects)
+      if effects.count > before, case .lease(_, .renewed(let seconds)) = effects[before], seconds > 0 {
+        counters.leasesRenewed += 1
+      }
     case .timeToLive(let id): effects.append(.lease(ticket, .timeToLive(lessor.times(id))))
     }
   }
@@ -51,6 +56,7 @@ extension ReplicaMachine {
       let command = RaftCommand(id: requestIDs.next(), operation: .leaseRevoke(id: id)).encoded()
       guard case .appended = raft.propose(command, &raftEffects) else { return lessor.putBack(id) }
       lessor.didPropose(id)
+      counters.leasesExpired += 1
     }
   }
 }

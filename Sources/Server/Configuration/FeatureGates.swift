@@ -14,6 +14,16 @@ public struct FeatureGates: Sendable, Equatable {
     "PriorityRequest": false,
   ]
 
+  private static let betas: Set<String> = ["AllBeta", "TxnModeWriteWithSharedBuffer", "FastLeaseKeepAlive"]
+
+  /// Every gate, in the order of names, with its stage in etcd's words.
+  var all: [(name: String, stage: String, isEnabled: Bool)] {
+    Self.defaults.sorted { $0.key < $1.key }.map { name, usual in
+      let isEnabled = name == "StopGRPCServiceOnDefrag" ? stopServiceOnDefragment : usual
+      return (name, Self.betas.contains(name) ? "BETA" : "ALPHA", isEnabled)
+    }
+  }
+
   /// Takes the gates that are built, accepts the others when set to their defaults, and refuses the rest by name.
   init(parsing text: String) throws(ConfigurationError) {
     for part in text.split(separator: ",") {

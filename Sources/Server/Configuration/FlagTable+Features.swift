@@ -57,10 +57,11 @@ extension FlagTable {
       "enable-pprof", .boolean, "false", .monitoring, .notBuilt("runtime profiling"),
       "Serve profiling data over HTTP."),
     .init(
-      "metrics", .text, "basic", .monitoring, .notBuilt("extensive metrics"), "'basic' or 'extensive'."),
+      "metrics", .text, "basic", .monitoring,
+      "'basic' or 'extensive': whether the times of gRPC calls are counted in buckets for each method."),
     .init(
-      "listen-metrics-urls", .urls, "", .monitoring, .notBuilt("metrics listeners"),
-      "URLs to listen on for /metrics and /health."),
+      "listen-metrics-urls", .urls, "", .monitoring,
+      "URLs to listen on for /metrics, /health, /livez and /readyz alone."),
   ]
 
   static let logging: [FlagDefinition] = [

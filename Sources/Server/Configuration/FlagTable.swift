@@ -27,7 +27,7 @@ public enum FlagTable {
     .init(
       "listen-client-urls", .urls, "http://localhost:2379", .member, "URLs to listen on for client traffic."),
     .init(
-      "listen-client-http-urls", .urls, "", .member, .notBuilt("separate HTTP listeners"),
+      "listen-client-http-urls", .urls, "", .member,
       "URLs to listen on for HTTP-only client traffic."),
     .init(
       "max-snapshots", .unsigned, "5", .member, .withoutEffect,

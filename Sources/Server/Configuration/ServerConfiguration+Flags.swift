@@ -41,6 +41,9 @@ extension ServerConfiguration {
       bootstrapDefragmentMegabytes: values.unsigned("bootstrap-defrag-threshold-megabytes"),
       featureGates: FeatureGates(),
       logLevel: level, logFormat: format, logOutputs: outputs)
+    listenClientHTTPURLs = values.urls("listen-client-http-urls")
+    listenMetricsURLs = values.urls("listen-metrics-urls")
+    hasExtensiveMetrics = flags.text("metrics") == "extensive"
     try Self.refuseUnbuilt(flags)
     featureGates = try FeatureGates(parsing: flags.text("feature-gates"))
     if flags.text("discovery-fallback") == "proxy" {

@@ -8,6 +8,9 @@ extension ServerConfiguration {
     try checkSchemes()
     try Self.checkBindings(listenPeerURLs)
     try Self.checkBindings(listenClientURLs)
+    try Self.checkBindings(listenClientHTTPURLs)
+    try Self.checkBindings(listenMetricsURLs)
+    try checkSeparation()
     try Self.checkHosts(advertisePeerURLs, flag: "initial-advertise-peer-urls")
     try Self.checkHosts(advertiseClientURLs ?? [], flag: "advertise-client-urls")
     let (heartbeat, election) = (heartbeatMilliseconds, electionMilliseconds)
@@ -33,13 +36,17 @@ extension ServerConfiguration {
       ("listen-peer-urls", listenPeerURLs), ("listen-client-urls", listenClientURLs),
       ("initial-advertise-peer-urls", advertisePeerURLs),
       ("advertise-client-urls", advertiseClientURLs ?? []),
+      ("listen-client-http-urls", listenClientHTTPURLs), ("listen-metrics-urls", listenMetricsURLs),
     ]
     for (flag, urls) in lists {
       for url in urls {
         switch url.scheme {
         case .http: continue
         case .https: throw .notBuilt(flag: "--\(flag)=\(url)", feature: "TLS (https)")
-        case .unix, .unixs: throw .notBuilt(flag: "--\(flag)=\(url)", feature: "listening on unix sockets")
+        case .unixs: throw .notBuilt(flag: "--\(flag)=\(url)", feature: "TLS (unixs)")
+        case .unix where flag.hasSuffix("peer-urls"):
+          throw .notBuilt(flag: "--\(flag)=\(url)", feature: "peers on unix sockets")
+        case .unix: continue
         }
       }
     }
@@ -47,8 +54,16 @@ extension ServerConfiguration {
 
   /// A listener binds to an address, never to a name that could resolve to something else tomorrow.
   private static func checkBindings(_ urls: [EndpointURL]) throws(ConfigurationError) {
-    for url in urls where url.host != "localhost" && !url.hostIsAddress {
+    for url in urls where url.scheme != .unix && url.host != "localhost" && !url.hostIsAddress {
       throw .invalid("expected IP in URL for binding (\(url))")
+    }
+  }
+
+  /// One URL cannot be for gRPC alone and for HTTP alone.
+  private func checkSeparation() throws(ConfigurationError) {
+    for url in listenClientHTTPURLs where listenClientURLs.contains(url) {
+      throw .invalid(
+        "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url \(url)")
     }
   }
 

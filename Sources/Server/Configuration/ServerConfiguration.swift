@@ -16,6 +16,10 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var listenClientURLs: [EndpointURL]
   /// What MemberList and the published attributes tell clients; nil only before validation.
   public var advertiseClientURLs: [EndpointURL]?
+  /// Where HTTP is served when gRPC shall have the client URLs for itself; empty: there too.
+  public var listenClientHTTPURLs: [EndpointURL] = []
+  /// For metrics and health alone, beside the client URLs.
+  public var listenMetricsURLs: [EndpointURL] = []
   public var listenPeerURLs: [EndpointURL]
   public var advertisePeerURLs: [EndpointURL]
 
@@ -56,6 +60,8 @@ public struct ServerConfiguration: Sendable, Equatable {
   /// Gates that differ from their defaults and are built.
   public var featureGates: FeatureGates
 
+  /// `--metrics extensive`: the times of gRPC calls in buckets too.
+  public var hasExtensiveMetrics = false
   public var logLevel: LogLevel
   public var logFormat: LogFormat
   /// `default`, `stderr`, `stdout` and file paths.

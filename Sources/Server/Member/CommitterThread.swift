@@ -1,3 +1,4 @@
+internal import Metrics
 internal import Node
 internal import Store
 
@@ -16,6 +17,9 @@ final class CommitterThread: @unchecked Sendable {
   private let committer: Committer
   private var waiting: [DefragmentCompletion] = []
   private let tasks = Inbox<Task>()
+  let metrics = CommitMetrics()
+  /// When the compaction under way began, in monotonic nanoseconds.
+  private var compactingSince: UInt64?
   private let plan: @Sendable () -> DefragmentPlan
   private let report: @Sendable (CommitReport) -> Void
   private let worked: @Sendable (WorkReport) -> Void
@@ -56,7 +60,7 @@ final class CommitterThread: @unchecked Sendable {
       // Compaction that the last process left unfinished goes on at once.
       repeat {
         while try committer.hasWork {
-          guard let report = try committer.commitNext() else { break }
+          guard let report = try commitNext() else { break }
           self.report(report)
         }
         if let report = try committer.workNext(now: monotonicNanoseconds()) { end(report) }
@@ -72,12 +76,21 @@ final class CommitterThread: @unchecked Sendable {
     }
   }
 
+  private func commitNext() throws(StoreError) -> CommitReport? {
+    let began = monotonicNanoseconds()
+    guard let report = try committer.commitNext() else { return nil }
+    compactingSince = metrics.committed(
+      report, began: began, nanoseconds: monotonicNanoseconds() - began, compactingSince: compactingSince)
+    return report
+  }
+
   private func take(_ task: Task) {
     guard case .defragment(let completion) = task else { return }
     waiting.append(completion)
     guard !committer.isDefragmenting else { return }
     do throws(StoreError) {
       try committer.startDefragment(plan(), now: monotonicNanoseconds())
+      metrics.defragmenting.set(1)
     } catch {
       end(.defragmentationFailed(error))
     }
@@ -86,8 +99,13 @@ final class CommitterThread: @unchecked Sendable {
   private func end(_ report: WorkReport) {
     worked(report)
     switch report {
-    case .defragmented(let report): answer(.success(report))
-    case .defragmentationFailed(let error): answer(.failure(error))
+    case .defragmented(let report):
+      metrics.defragmentations.observe(report.nanoseconds)
+      metrics.defragmenting.set(0)
+      answer(.success(report))
+    case .defragmentationFailed(let error):
+      metrics.defragmenting.set(0)
+      answer(.failure(error))
     case .progressed, .removalFailed, .scrubbed, .scrubFailed, .damaged: return
     }
   }

@@ -1,4 +1,5 @@
 internal import Frontend
+internal import Model
 internal import Node
 internal import Raft
 internal import Replica
@@ -12,6 +13,8 @@ final class CoreThread: @unchecked Sendable {
   let inbox: Inbox<NodeInput>
   private var node: Node
   private let tickNanoseconds: UInt64
+  private var toldCounters = ReplicaCounters()
+  private var toldAlarms: [AlarmMember] = []
   private let gauge: MemberGauge
   private let fronts: FrontendGroup
   private let committer: CommitterThread
@@ -76,7 +79,25 @@ final class CoreThread: @unchecked Sendable {
     gauge.leader.store(leadership.leader, ordering: .relaxed)
     gauge.lastIndex.store(node.lastIndex, ordering: .relaxed)
     gauge.appliedIndex.store(node.appliedIndex, ordering: .relaxed)
+    gauge.commitIndex.store(node.commitIndex, ordering: .relaxed)
+    gauge.vote.store(node.vote, ordering: .relaxed)
+    gauge.leads.store(leadership.role == .leader, ordering: .relaxed)
+    gauge.isLearner.store(node.isLearner, ordering: .relaxed)
+    gauge.pendingProposals.store(node.pendingProposals, ordering: .relaxed)
+    publishRareChanges()
     gauge.alarms.store(AlarmFlags(node.alarms, memberID: node.memberID).rawValue, ordering: .relaxed)
+  }
+
+  /// What changes seldom is behind a lock, and told only then.
+  private func publishRareChanges() {
+    if node.counters != toldCounters {
+      toldCounters = node.counters
+      gauge.counters = toldCounters
+    }
+    if node.alarms.members != toldAlarms {
+      toldAlarms = node.alarms.members
+      gauge.alarmsAre(toldAlarms)
+    }
   }
 
   private func dispatch(_ outputs: inout NodeOutputs) {

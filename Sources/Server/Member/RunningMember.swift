@@ -26,12 +26,14 @@ final class RunningMember {
   private let group: MultiThreadedEventLoopGroup
   private let pool: NIOThreadPool
   private let server: WireServer
+  private let monitoring: Monitoring
+  private var listeners: ClientListeners
   private var threads: [OSThread] = []
 
   private init(
     configuration: ServerConfiguration, logger: Logger, directory: DataDirectory,
     core: CoreThread, committer: CommitterThread, group: MultiThreadedEventLoopGroup, pool: NIOThreadPool,
-    server: WireServer
+    server: WireServer, monitoring: Monitoring, listeners: ClientListeners
   ) {
     self.configuration = configuration
     self.logger = logger
@@ -41,6 +43,8 @@ final class RunningMember {
     self.group = group
     self.pool = pool
     self.server = server
+    self.monitoring = monitoring
+    self.listeners = listeners
   }
 
   /// Threads for ranges and other work longer than a turn of an event loop.
@@ -56,12 +60,15 @@ final class RunningMember {
     for found in directory.found { DirectoryPermission.warnings(found).forEach(logger.log) }
     try SnapshotDownloads.removeLeftovers(disk: disk, directory: directory.snapshotPath)
     let (store, members) = try openStore(configuration, directory, disk)
-    let options = nodeOptions(configuration, identity: store.recovery.identity)
+    var options = nodeOptions(configuration, identity: store.recovery.identity)
+    options.stopwatch = { monotonicNanoseconds() }
+    let monitoring = Monitoring()
     let opened = try Node.open(
-      options: options, store: store, disk: disk, logDirectory: directory.walPath,
+      options: options, store: store, disk: MeasuredDisk(disk, monitoring.log),
+      logDirectory: directory.walPath,
       initialMembers: members, saltSeed: UInt32.random(in: .min ... .max), now: monotonicNanoseconds())
     logRecovery(opened.recovery, logger)
-    return try start(configuration, logger, directory, store, opened)
+    return try start(configuration, logger, directory, store, opened, monitoring)
   }
 
   /// The store with the identity it has, or at the first start the one computed from the flags.
@@ -135,7 +142,7 @@ final class RunningMember {
 
   private static func start(
     _ configuration: ServerConfiguration, _ logger: Logger, _ directory: DataDirectory, _ store: Store,
-    _ opened: consuming OpenedNode
+    _ opened: consuming OpenedNode, _ monitoring: Monitoring
   ) throws -> RunningMember {
     let identity = store.recovery.identity
     let finished = store.recovery.finishedCompactRevision
@@ -174,22 +181,29 @@ final class RunningMember {
     let fronts = FrontendGroup(context: context)
     defragmenter.serve(fronts)
     let ready = Ready()
+    let applyMetrics = opened.node.applyMetrics
     let core = CoreThread(
       node: opened.node, inbox: inbox, tickMilliseconds: Int(configuration.heartbeatMilliseconds),
       gauge: gauge, fronts: fronts, committer: committer, runBeside: runOnPool,
       notice: { ready.take($0, logger) },
       fail: { stopProcess(logger, "the member cannot go on", $0.description) })
+    let endpoints = monitoring.endpoints(context, fronts, logger)
     let server = try WireServer.make(
       group: group,
       configuration: WireServer.Configuration(
         options: serverOptions(configuration), methods: MethodTable(methods),
-        http1: HTTPEndpoints(gauge: gauge, probe: { fronts.probe($0) }),
+        http1: endpoints,
         makeHandler: { fronts.makeFront($0) })
     ).wait()
     let member = RunningMember(
       configuration: configuration, logger: logger, directory: directory, core: core,
-      committer: committer, group: group, pool: pool, server: server)
-    member.threads = [committer.start(), core.start()]
+      committer: committer, group: group, pool: pool, server: server, monitoring: monitoring,
+      listeners: ClientListeners(server, endpoints, logger))
+    monitoring.begin(
+      context, fronts, gates: configuration.featureGates, apply: applyMetrics, commits: committer.metrics,
+      server: server)
+    let counting = try monitoring.startCounting(store)
+    member.threads = [committer.start(), core.start(), counting]
     clearStaleReaders(of: store, every: .minutes(1), on: group.next(), runOnPool, logger)
     ready.wait()
     try defragmenter.requestAtStart(store, freeMegabytesMin: configuration.bootstrapDefragmentMegabytes)
@@ -236,6 +250,7 @@ final class RunningMember {
     // etcd's allowance for what gRPC adds to a request.
     options.requestBytesMax = Int(clamping: configuration.maxRequestBytes) + 512 * 1024
     options.concurrentStreamsMax = min(options.concurrentStreamsMax, configuration.maxConcurrentStreams)
+    options.timesHandling = configuration.hasExtensiveMetrics
     options.keepaliveMinTime = .nanoseconds(configuration.keepaliveMinTime.nanoseconds)
     options.keepaliveInterval = .nanoseconds(configuration.keepaliveInterval.nanoseconds)
     options.keepaliveTimeout = .nanoseconds(configuration.keepaliveTimeout.nanoseconds)
@@ -253,22 +268,16 @@ final class RunningMember {
 
   /// Binds the client listeners; from then on clients are served.
   func serve() throws {
-    for url in configuration.listenClientURLs {
-      let host = url.host == "localhost" ? "127.0.0.1" : url.host
-      guard let port = url.port.flatMap({ Int($0) }) else {
-        throw ConfigurationError.invalid("no port in \(url)")
-      }
-      let address = try server.listen(host: host, port: port).wait()
-      logger.info(
-        "serving client traffic insecurely; this is strongly discouraged!",
-        ["traffic": "grpc+http", "address": .text(address.map { "\($0)" } ?? url.description)])
-    }
+    try listeners.open(configuration)
     logger.info("ready to serve client requests")
   }
 
   /// Stops in order; returns when everything is on disk and every thread has ended.
   func stop() throws {
+    monitoring.stop()
     try server.shutDown(grace: .seconds(Self.drainSeconds)).wait()
+    listeners.removeSocketFiles()
+    threads[2].join()
     core.inbox.close()
     threads[1].join()
     committer.close()

@@ -2,7 +2,8 @@ import Model
 import Primitives
 
 extension CommandApplier {
-  func range(_ request: RangeRequest) throws(StoreError) -> ApplyResult {
+  mutating func range(_ request: RangeRequest) throws(StoreError) -> ApplyResult {
+    tally.ranges += 1
     var body = ProtoWriter()
     switch try RangeEvaluator.evaluate(request, in: applier, at: point, body: &body) {
     case .success: return success(body)
@@ -31,14 +32,18 @@ extension CommandApplier {
       if request.ignoreLease { lease = previous.version.lease }
       if request.previousKeyValue { body.appendPutPrevious(previous.keyValue) }
     }
-    try applier.put(key: request.key, value: value, lease: lease, main: main, sub: changes)
+    let version = try applier.put(key: request.key, value: value, lease: lease, main: main, sub: changes)
     changes += 1
+    tally.puts += 1
+    tally.putBytes += UInt64(request.key.count + value.count)
+    if version.version == 1 { tally.keysCreated += 1 }
   }
 
   /// Appends the body; the header's revision is `current` afterwards.
   mutating func deleteRange(_ request: DeleteRangeRequest, body: inout ProtoWriter) throws(StoreError) {
     var previous = ProtoWriter()
     var deleted: Int64 = 0
+    tally.deletes += 1
     switch KeyInterval(key: request.key, rangeEnd: request.rangeEnd) {
     case .empty: break
     case .point(let key):
@@ -85,6 +90,7 @@ extension CommandApplier {
   mutating func delete(_ key: [UInt8]) throws(StoreError) {
     try applier.delete(key: key, main: main, sub: changes)
     changes += 1
+    tally.keysDeleted += 1
   }
 
   /// Schedules a compaction. What it makes unreadable is so from now on; the rows go later.

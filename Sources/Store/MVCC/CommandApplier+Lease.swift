@@ -25,7 +25,10 @@ extension CommandApplier {
     guard try applier.leaseExists(id) else { return failure(.leaseNotFound) }
     var scan = LeaseKeyScan(lease: id)
     while let keys = try scan.next(in: applier) {
-      for key in keys { try delete(key) }
+      for key in keys {
+        try delete(key)
+        tally.deletes += 1
+      }
     }
     try applier.deleteRow(table: .lease, key: leaseKey(id))
     var result = success()

@@ -24,7 +24,9 @@ extension CommandApplier {
     for operation in taken ? request.success : request.failure {
       switch operation {
       case .none: body.appendEmptyOperationResponse()
-      case .range(let range): try body.appendRangeResponse(range, in: applier, at: point)
+      case .range(let range):
+        tally.ranges += 1
+        try body.appendRangeResponse(range, in: applier, at: point)
       case .put(let put):
         let open = body.beginOperationResponse(.put, headerRevision: main)
         try self.put(put, body: &body)

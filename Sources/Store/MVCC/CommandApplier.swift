@@ -35,6 +35,8 @@ public struct CommandApplier {
   var begin: Int64
   /// Changes made by the current command: the next one's sub revision.
   var changes: Int64 = 0
+  public let metrics = ApplyMetrics()
+  var tally = OperationTally()
 
   public init(_ applier: Applier, quotaBytes: Int64? = nil) throws(StoreError) {
     self.applier = applier
@@ -49,6 +51,7 @@ public struct CommandApplier {
   ) throws(StoreError) -> ApplyResult {
     begin = applier.revision
     changes = 0
+    tally = OperationTally()
     var result: ApplyResult
     if !alarms.isEmpty, let refusal = alarms.refusal(of: command.operation) {
       result = failure(refusal)
@@ -58,6 +61,8 @@ public struct CommandApplier {
       if !hadRoom, case .success = result.outcome { result = failure(.noSpace) }
     }
     try applier.finishEntry(index: index, term: term)
+    metrics.count(tally)
+    if let change = result.leaseChange { metrics.count(change) }
     return result
   }
 

@@ -3,9 +3,9 @@ public import Primitives
 
 /// Answers transactions that change nothing.
 public enum TransactionEvaluator {
-  /// A transaction for which `isReadOnly` holds; like `RangeEvaluator.range`.
+  /// A transaction for which `isReadOnly` holds; like `RangeEvaluator.range`. `ranges` counts what was read.
   public static func readOnly(
-    _ request: TransactionRequest, in view: ReadView, body: inout ProtoWriter
+    _ request: TransactionRequest, in view: ReadView, body: inout ProtoWriter, ranges: inout UInt64
   ) throws(StoreError) -> Result<Int64, ClientError> {
     precondition(request.isReadOnly, "anything else goes through the log")
     let point = ReadPoint(revision: view.revision, compactRevision: view.compactRevision)
@@ -16,6 +16,7 @@ public enum TransactionEvaluator {
       for operation in plan.branches[0] ? request.success : request.failure {
         guard case .range(let range) = operation else { continue }
         try body.appendRangeResponse(range, in: view, at: point)
+        ranges += 1
       }
       return .success(point.revision)
     }

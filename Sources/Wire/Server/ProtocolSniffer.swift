@@ -9,12 +9,14 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
   private static let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
   private let loop: ServerLoop
+  private let service: ListenerService
   private var received: ByteBuffer?
   private var timer: Scheduled<Void>?
   private var decided = false
 
-  init(loop: ServerLoop) {
+  init(loop: ServerLoop, service: ListenerService) {
     self.loop = loop
+    self.service = service
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
@@ -35,7 +37,8 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
     if received == nil { received = buffer } else { received?.writeImmutableBuffer(buffer) }
     guard let received else { return }
     let head = received.readableBytesView.prefix(24)
-    let matches = Self.preface.withUTF8Buffer { preface in preface.starts(with: head) }
+    let matches =
+      service.takesCalls && Self.preface.withUTF8Buffer { preface in preface.starts(with: head) }
     if matches, head.count < 24 { return }
     decided = true
     do {
@@ -59,7 +62,7 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private func setUpHTTP1(_ context: ChannelHandlerContext) throws {
-    guard let handler = loop.http1 else {
+    guard let handler = service.http1(loop.http1) else {
       context.close(promise: nil)
       return
     }

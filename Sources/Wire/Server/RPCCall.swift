@@ -26,6 +26,8 @@ public final class RPCCall: @unchecked Sendable {
   var assembler = MessageAssembler()
   var sendQueue = SendQueue()
   var deadline = NIODeadline.distantFuture
+  /// When its bytes came, for metrics.
+  var began = NIODeadline.distantPast
   /// The client may send no more.
   var remoteClosed = false
   /// The handler has heard of this call and is owed its end.

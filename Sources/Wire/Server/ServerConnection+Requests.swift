@@ -55,6 +55,7 @@ extension ServerConnection {
     call.kind = methods.kinds[call.method]
     if call.kind == .bidirectional {
       call.announced = true
+      countStart(call)
       handler.began(call)
     }
   }
@@ -119,7 +120,10 @@ extension ServerConnection {
   func streamClosed(_ call: RPCCall) {
     guard !call.closed else { return }
     call.closed = true
-    if call.announced, !call.finished { handler.cancelled(call, reason: .reset) }
+    if call.announced, !call.finished {
+      countEnd(call, .cancelled)
+      handler.cancelled(call, reason: .reset)
+    }
     discardPartial(call)
     heldBytes &-= call.heldHeaderBytes
     queuedBytes &-= call.sendQueue.count
@@ -166,9 +170,12 @@ extension ServerConnection {
     if call.kind != .bidirectional {
       call.messageDelivered = true
       call.announced = true
+      countStart(call)
       if call.kind == .serverStream { handler.began(call) }
     }
-    if call.isOpen { handler.received(call, message: message) }
+    guard call.isOpen else { return }
+    countReceived(call, message.count)
+    handler.received(call, message: message)
   }
 
   /// grpc-go reads the message of a unary call and those of a stream in different places, hence two codes.

@@ -6,8 +6,10 @@ extension ServerConnection {
   func respond(_ call: RPCCall, _ message: consuming [UInt8]) {
     guard let session, call.isOpen else { return }
     accept(message.count)
+    countSent(call, message.count)
     call.sendQueue.append(message)
     call.finished = true
+    countEnd(call, .ok)
     if call.headersSubmitted {
       resume(call, session)
     } else {
@@ -19,6 +21,7 @@ extension ServerConnection {
   func send(_ call: RPCCall, _ message: consuming [UInt8]) -> Bool {
     guard let session, call.isOpen else { return true }
     accept(message.count)
+    countSent(call, message.count)
     call.sendQueue.append(message)
     if call.headersSubmitted {
       resume(call, session)
@@ -42,6 +45,7 @@ extension ServerConnection {
     call.finished = true
     call.status = code
     call.statusMessage = message
+    countEnd(call, code)
     if call.headersSubmitted {
       resume(call, session)
     } else {

@@ -56,8 +56,9 @@ public final class ServerConnection: ChannelInboundHandler, @unchecked Sendable 
   var deadlines = DeadlineQueue()
   var deadlineTimer: Scheduled<Void>?
   var deadlineTimerAt = NIODeadline.distantFuture
-  /// Read once per batch.
-  var batchTime = NIODeadline.now()
+  /// When the bytes of the batch came, and when all calls in it had been dealt with: read once per batch.
+  public internal(set) var batchTime = NIODeadline.now()
+  public internal(set) var batchEnd = NIODeadline.now()
   var keepalive: KeepaliveEnforcement
   var keepaliveTimer: Scheduled<Void>?
   var lastRead = NIODeadline.now()
@@ -144,6 +145,8 @@ public final class ServerConnection: ChannelInboundHandler, @unchecked Sendable 
   public func channelReadComplete(context: ChannelHandlerContext) {
     if isReading {
       isReading = false
+      batchEnd = .now()
+      loop.endedCalls.settle(now: batchEnd)
       handler.batchEnded(self)
       flush()
     }
@@ -180,7 +183,10 @@ public final class ServerConnection: ChannelInboundHandler, @unchecked Sendable 
     for call in open {
       let tell = call.announced && !call.finished
       call.closed = true
-      if tell { handler.cancelled(call, reason: .connectionClosed) }
+      if tell {
+        countEnd(call, .cancelled)
+        handler.cancelled(call, reason: .connectionClosed)
+      }
       call.release()
     }
     parked = []

@@ -7,6 +7,8 @@ final class ServerLoop: @unchecked Sendable {
   let methods: MethodTable
   let handler: any RPCHandler
   let http1: (any HTTP1Handler)?
+  let metrics: CallMetrics
+  var endedCalls = EndedCalls()
   private(set) var isDraining = false
   private var connections: [ServerConnection] = []
   /// Connections with answers given outside a read; written together at the end of the loop's turn.
@@ -21,6 +23,7 @@ final class ServerLoop: @unchecked Sendable {
     self.methods = methods
     self.handler = handler
     self.http1 = http1
+    metrics = CallMetrics(methods, timesHandling: options.timesHandling)
   }
 
   var connectionCount: Int { connections.count }
@@ -62,6 +65,7 @@ final class ServerLoop: @unchecked Sendable {
     // A flush can make handlers answer on other connections; those come into a fresh list and turn.
     let batch = dirty
     dirty.removeAll(keepingCapacity: true)
+    if !endedCalls.isEmpty { endedCalls.settle(now: .now()) }
     for connection in batch { connection.flushMarked() }
   }
 }

@@ -43,6 +43,8 @@ public struct ServerOptions: Sendable {
   public var settingsFramesMax = 1_000
   /// DATA frames without content that a client may send on one connection.
   public var emptyDataFramesMax = 10_000
+  /// Count how long each method's calls take, in buckets; etcd: `--metrics extensive`.
+  public var timesHandling = false
 
   public init() {}
 

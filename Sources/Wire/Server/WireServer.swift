@@ -61,9 +61,26 @@ public final class WireServer: Sendable {
     self.loops = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0) })
   }
 
+  public var methods: [RPCMethod] { configuration.methods.methods }
+  /// What has been counted on each loop.
+  public var callMetrics: [CallMetrics] { loops.values.map(\.metrics) }
+
   /// Starts to accept connections on an address; port 0 picks a free one.
   /// - Returns: the address bound.
-  public func listen(host: String, port: Int) -> EventLoopFuture<SocketAddress?> {
+  public func listen(
+    host: String, port: Int, serving service: ListenerService = .everything
+  ) -> EventLoopFuture<SocketAddress?> {
+    listening(bootstrap(service).bind(host: host, port: port))
+  }
+
+  /// Starts to accept connections on a Unix socket, whose name must not exist.
+  public func listen(
+    path: String, serving service: ListenerService = .everything
+  ) -> EventLoopFuture<SocketAddress?> {
+    listening(bootstrap(service).bind(unixDomainSocketPath: path))
+  }
+
+  private func bootstrap(_ service: ListenerService) -> ServerBootstrap {
     let loops = self.loops
     let makeTransportHandlers = configuration.makeTransportHandlers
     let highWater = configuration.options.outputChunkBytes * 2
@@ -76,7 +93,6 @@ public final class WireServer: Sendable {
           try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
         }
       }
-      .childChannelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(ChannelOptions.maxMessagesPerRead, value: 4)
       .childChannelOption(
         ChannelOptions.writeBufferWaterMark, value: .init(low: highWater / 4, high: highWater)
@@ -85,19 +101,23 @@ public final class WireServer: Sendable {
         channel.eventLoop.makeCompletedFuture {
           guard let loop = loops[ObjectIdentifier(channel.eventLoop)] else { throw ChannelError.eof }
           let pipeline = channel.pipeline.syncOperations
+          let isTCP = channel.localAddress?.port != nil
+          if isTCP { try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1) }
           for handler in try makeTransportHandlers(channel) { try pipeline.addHandler(handler) }
-          try pipeline.addHandler(ProtocolSniffer(loop: loop))
+          try pipeline.addHandler(ProtocolSniffer(loop: loop, service: service))
         }
       }
-      .bind(host: host, port: port)
-      .map { channel in
-        let stopping = self.state.withLock { state in
-          if !state.stopping { state.listeners.append(channel) }
-          return state.stopping
-        }
-        if stopping { channel.close(promise: nil) }
-        return channel.localAddress
+  }
+
+  private func listening(_ bound: EventLoopFuture<any Channel>) -> EventLoopFuture<SocketAddress?> {
+    bound.map { channel in
+      let stopping = self.state.withLock { state in
+        if !state.stopping { state.listeners.append(channel) }
+        return state.stopping
       }
+      if stopping { channel.close(promise: nil) }
+      return channel.localAddress
+    }
   }
 
   /// Open HTTP/2 connections on all loops.
