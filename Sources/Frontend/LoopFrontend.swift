@@ -1,4 +1,5 @@
 internal import EtcdAPI
+internal import Metrics
 internal import Model
 internal import NIOCore
 internal import Node

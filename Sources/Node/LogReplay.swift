@@ -40,7 +40,7 @@ public enum LogReplay {
     let (commands, committer) = try orStop { () throws(StoreError) in
       (try CommandApplier(store.makeApplier(), quotaBytes: nil), try store.makeCommitter())
     }
-    var apply = ApplyStage(commands, confState: confState)
+    var apply = ApplyStage(commands, confState: confState, stopwatch: { 0 }, slowFrom: .max)
     var report = Report(appliedIndex: found.appliedIndex)
     while let first = entries.first {
       let isAlone = confState.isOnlyVoter(found.identity.memberID)

@@ -40,7 +40,8 @@ import Testing
       case 1: for _ in 0..<times { histograms[1].observeShared(value) }
       default: histograms[1].observe(value, times: times)
       }
-      let index = shape.bounds.firstIndex { UInt64(($0 * 1_000_000_000).rounded()) >= value } ?? shape.bounds.count
+      let index =
+        shape.bounds.firstIndex { UInt64(($0 * 1_000_000_000).rounded()) >= value } ?? shape.bounds.count
       naive[index] += times
       sum += Double(value) * Double(times) / 1_000_000_000
     }

@@ -129,9 +129,9 @@ import Testing
     "--cert-file=/c", "--key-file=/k", "--client-cert-auth", "--auto-tls", "--trusted-ca-file=/t",
     "--peer-cert-file=/c", "--peer-auto-tls=true", "--tls-min-version=TLS1.3", "--cipher-suites=a",
     "--auth-token=jwt,pub-key=a", "--auth-token-ttl=5", "--bcrypt-cost=12", "--discovery-srv=x",
-    "--discovery-endpoints=x", "--discovery-token=x", "--listen-metrics-urls=http://127.0.0.1:1",
+    "--discovery-endpoints=x", "--discovery-token=x",
     "--enable-pprof",
-    "--listen-client-http-urls=http://127.0.0.1:1", "--metrics=extensive", "--cors=http://a:1",
+    "--cors=http://a:1",
     "--host-whitelist=a", "--corrupt-check-time=1s", "--compact-hash-check-time=2m", "--force-new-cluster",
     "--unsafe-no-fsync", "--enable-distributed-tracing", "--memory-mlock",
     "--strict-reconfig-check=false", "--enable-log-rotation",
@@ -204,7 +204,7 @@ import Testing
   @Test(arguments: [
     "--listen-client-urls=https://127.0.0.1:2379", "--listen-peer-urls=https://127.0.0.1:2380",
     "--advertise-client-urls=https://127.0.0.1:2379", "--initial-advertise-peer-urls=https://127.0.0.1:2380",
-    "--listen-client-urls=unix://a:1", "--listen-client-urls=http://127.0.0.1:1,unixs://a:1",
+    "--listen-client-urls=unixs://a:1", "--listen-client-urls=http://127.0.0.1:1,unixs://a:1",
   ])
   func `a secure or unix URL stops the start and is named`(_ argument: String) {
     let arguments =

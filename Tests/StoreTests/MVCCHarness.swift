@@ -112,7 +112,8 @@ extension MVCCHarness {
 
   static func readOnly(_ request: TransactionRequest, in view: ReadView) throws -> ApplyResult {
     var body = ProtoWriter()
-    switch try TransactionEvaluator.readOnly(request, in: view, body: &body) {
+    var ranges: UInt64 = 0
+    switch try TransactionEvaluator.readOnly(request, in: view, body: &body, ranges: &ranges) {
     case .success(let revision): return ApplyResult(headerRevision: revision, outcome: .success(body.bytes))
     case .failure(let error):
       #expect(body.count == 0)

@@ -37,23 +37,17 @@ import Testing
     Module(
       "Node", .synchronous,
       domain.union([
-<<<<<<< HEAD
-        "Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Crypto", "Synchronization",
+        "Store", "Snapshot", "WriteAheadLog", "Disk", "Metrics", "Replica", "Raft", "Crypto",
+        "Synchronization",
       ])),
     Module(
       "Offline", .synchronous,
       domain.union(["Node", "Store", "Snapshot", "WriteAheadLog", "Disk", "Glibc"])),
     Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
-    Module("Wire", .edge, domain.union(network).union(["CNGHTTP2", "CZlib", "Synchronization", "Glibc"])),
-    Module("PeerTransport", .edge, domain.union(network).union(["Synchronization", "Glibc"])),
-=======
-        "Store", "Snapshot", "WriteAheadLog", "Disk", "Metrics", "Replica", "Raft", "Synchronization",
-      ])),
-    Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
     Module(
       "Wire", .edge,
       domain.union(network).union(["CNGHTTP2", "CZlib", "Metrics", "Synchronization", "Glibc"])),
->>>>>>> 8c26321 (Metrics in Prometheus' form, /livez, /readyz and /debug/vars, listeners for HTTP and metrics alone, Unix sockets)
+    Module("PeerTransport", .edge, domain.union(network).union(["Synchronization", "Glibc"])),
     Module(
       "Client", .edge,
       domain.union(network).union(["Wire", "EtcdAPI", "SwiftProtobuf", "Synchronization"])),

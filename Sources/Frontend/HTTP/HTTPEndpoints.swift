@@ -1,4 +1,4 @@
-public import Model
+internal import Metrics
 public import NIOCore
 internal import Synchronization
 public import Wire
@@ -25,7 +25,7 @@ public struct HTTPEndpoints: HTTP1Handler {
 
   public init(
     pages: Pages, context: FrontendContext, fronts: FrontendGroup, metrics: @escaping PageSource,
-    variables: @escaping PageSource, log: HealthLog
+    variables: @escaping PageSource, log: @escaping HealthLog
   ) {
     self.pages = pages
     gauge = context.gauge

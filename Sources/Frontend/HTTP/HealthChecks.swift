@@ -1,3 +1,4 @@
+internal import Metrics
 internal import Model
 internal import NIOCore
 internal import Synchronization

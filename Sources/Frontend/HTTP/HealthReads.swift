@@ -2,8 +2,7 @@ internal import Model
 internal import NIOCore
 internal import Store
 
-/// The reads by which health is judged: the empty key, which nobody can put, so that all parts of a read take place and
-/// nothing is found.
+/// The reads by which health is judged: the first key of all.
 struct HealthReads: Sendable {
   let context: FrontendContext
   let fronts: FrontendGroup
@@ -13,7 +12,7 @@ struct HealthReads: Sendable {
     do throws(StoreError) {
       let view = try context.store.view()
       defer { view.end() }
-      _ = try [UInt8]().withUnsafeBytes { (key) throws(StoreError) in try view.latest(key, at: view.revision) }
+      try view.scan(from: [], to: .unbounded, at: view.revision, content: .metadata) { _ in .stop }
       return nil
     } catch {
       context.report(error)

@@ -1,3 +1,4 @@
+import Metrics
 import Model
 import Primitives
 import Replica

@@ -1,5 +1,6 @@
 internal import Frontend
 internal import Glibc
+internal import Model
 internal import NIOCore
 internal import Wire
 
@@ -21,16 +22,16 @@ struct ClientListeners {
   mutating func open(_ configuration: ServerConfiguration) throws {
     let http = configuration.listenClientHTTPURLs
     for url in configuration.listenClientURLs {
-      try open(url, http.isEmpty ? .everything : .calls, http.isEmpty ? "grpc+http" : "grpc")
+      try listen(url, http.isEmpty ? .everything : .calls, http.isEmpty ? "grpc+http" : "grpc")
     }
-    for url in http { try open(url, .http, "http") }
+    for url in http { try listen(url, .http, "http") }
     for url in configuration.listenMetricsURLs {
       let address = try bind(url, .pages(endpoints.offering(.monitoring)))
       logger.info("serving metrics", ["address": .text(address)])
     }
   }
 
-  private mutating func open(_ url: EndpointURL, _ service: ListenerService, _ traffic: String) throws {
+  private mutating func listen(_ url: EndpointURL, _ service: ListenerService, _ traffic: String) throws {
     let address = try bind(url, service)
     logger.info(
       "serving client traffic insecurely; this is strongly discouraged!",
@@ -59,7 +60,7 @@ struct ClientListeners {
     switch error {
     case let error as IOError: "bind: " + String(cString: strerror(error.errnoCode)).lowercased()
     case let fault as SocketFile.Fault: "bind: \(fault.description)"
-    case is SocketAddressError.UnixDomainSocketPathTooLong: "bind: the path is too long for a socket"
+    case SocketAddressError.unixDomainSocketPathTooLong: "bind: the path is too long for a socket"
     default: "\(error)"
     }
   }

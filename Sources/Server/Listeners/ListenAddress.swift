@@ -1,3 +1,5 @@
+internal import Model
+
 /// Where a listener binds, as etcd reads its URLs.
 enum ListenAddress: Hashable {
   case tcp(host: String, port: Int)

@@ -3,6 +3,7 @@ internal import Model
 internal import Node
 internal import Raft
 internal import Replica
+internal import Store
 internal import Synchronization
 internal import WriteAheadLog
 

@@ -25,15 +25,11 @@ struct DebugVariables: Sendable {
     return Array(text.utf8)
   }
 
-  /// The fields of Go's runtime.MemStats that have a meaning for malloc's heap.
+  /// The fields of Go's runtime.MemStats that have a meaning here: memory that is no page of a file, and all there is.
   private func memory() -> String {
-    let heap = HeapFacts.read()
-    let system = heap.heapBytes + heap.mappedBytes
-    let used = heap.usedBytes + heap.mappedBytes
-    return """
-      {"Alloc":\(used),"Sys":\(system),"HeapAlloc":\(used),"HeapSys":\(system),"HeapIdle":\(heap.freeBytes),\
-      "HeapInuse":\(used)}
-      """
+    let used = ProcessFacts.anonymousBytes() ?? 0
+    let resident = UInt64(ProcessFacts.read().residentBytes ?? 0)
+    return #"{"Alloc":\#(used),"HeapAlloc":\#(used),"Sys":\#(resident)}"#
   }
 
   private func raftStatus() -> String {

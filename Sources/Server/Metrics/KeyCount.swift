@@ -1,3 +1,4 @@
+internal import Metrics
 internal import Store
 internal import Synchronization
 
@@ -18,7 +19,8 @@ final class KeyCount: Sendable {
   func count(_ view: ReadView) {
     defer { view.end() }
     var count: Int64 = 0
-    let scanned: Void? = try? view.scan(from: [], to: .unbounded, at: view.revision, content: .metadata) { _ in
+    let scanned: Void? = try? view.scan(from: [], to: .unbounded, at: view.revision, content: .metadata) {
+      _ in
       count += 1
       return isStopped.load(ordering: .relaxed) ? .stop : .next
     }

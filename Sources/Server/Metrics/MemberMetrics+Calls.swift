@@ -6,20 +6,21 @@ extension MemberMetrics {
   /// gRPC calls, as go-grpc-middleware counts them: every method and code is there from the start.
   func callFamilies(_ figures: [LoopFigures]) -> [MetricFamily] {
     [
-      perMethod("grpc_server_started_total", "Total number of RPCs started on the server.", \.started.value),
+      perMethod(
+        "grpc_server_started_total", "Total number of RPCs started on the server.", { $0.started.value }),
       perMethod(
         "grpc_server_msg_received_total", "Total number of RPC stream messages received on the server.",
-        \.received.value),
+        { $0.received.value }),
       perMethod(
-        "grpc_server_msg_sent_total", "Total number of gRPC stream messages sent by the server.", \.sent.value
-      ),
+        "grpc_server_msg_sent_total", "Total number of gRPC stream messages sent by the server.",
+        { $0.sent.value }),
       handled(), handling(), requestDurations(), clientRequests(figures), streamFailures(),
       .counter(
         "etcd_network_client_grpc_received_bytes_total",
-        "The total number of bytes received from grpc clients.", sum(calls.map(\.receivedBytes.value))),
+        "The total number of bytes received from grpc clients.", sum(calls.map { $0.receivedBytes.value })),
       .counter(
         "etcd_network_client_grpc_sent_bytes_total", "The total number of bytes sent to grpc clients.",
-        sum(calls.map(\.sentBytes.value))),
+        sum(calls.map { $0.sentBytes.value })),
     ]
   }
 
@@ -98,8 +99,8 @@ extension MemberMetrics {
     var family = MetricFamily(
       "etcd_network_server_stream_failures_total", .counter,
       "The total number of stream failures from the local server.")
-    let watches = sum(loops.map(\.brokenWatches.value))
-    let keepAlives = sum(loops.map(\.brokenKeepAlives.value))
+    let watches = sum(loops.map { $0.brokenWatches.value })
+    let keepAlives = sum(loops.map { $0.brokenKeepAlives.value })
     if keepAlives > 0 { family.add([("API", "lease-keepalive"), ("Type", "receive")], Double(keepAlives)) }
     if watches > 0 { family.add([("API", "watch"), ("Type", "receive")], Double(watches)) }
     return family

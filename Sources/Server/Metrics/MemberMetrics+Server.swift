@@ -1,6 +1,8 @@
 internal import Frontend
 internal import Metrics
 internal import Model
+internal import Node
+internal import Replica
 internal import Store
 internal import Synchronization
 

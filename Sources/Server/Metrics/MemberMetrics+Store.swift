@@ -40,7 +40,7 @@ extension MemberMetrics {
 
   /// What was done to it.
   func mvccFamilies(_ figures: [LoopFigures]) -> [MetricFamily] {
-    let ranges = sum(loops.map(\.ranges.value)) + services.ranges.value + apply.ranges.value
+    let ranges = sum(loops.map { $0.ranges.value }) + services.ranges.value + apply.ranges.value
     let transactions = services.transactions.value + apply.transactions.value
     return [
       .counter("etcd_mvcc_range_total", "Total number of ranges seen by this member.", ranges),
@@ -52,7 +52,7 @@ extension MemberMetrics {
         "The total size of put kv pairs seen by this member.", Double(apply.putBytes.value)),
       .counter(
         "etcd_debugging_mvcc_events_total", "Total number of events sent by this member.",
-        sum(loops.map(\.events.value))),
+        sum(loops.map { $0.events.value })),
       .gauge(
         "etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams.",
         Double(figures.reduce(0) { $0 + $1.watchStreams })),

@@ -41,8 +41,7 @@ final class Monitoring: Sendable {
 
   /// Counts the keys on a thread of its own, which `stop` ends. Before anything is applied.
   func startCounting(_ store: Store) throws(StoreError) -> OSThread {
-    // Handed over to the thread, and used by it alone.
-    nonisolated(unsafe) let view = try store.view()
+    let view = try store.view()
     return OSThread(name: "cairn-count") { [keys] in keys.count(view) }
   }
 

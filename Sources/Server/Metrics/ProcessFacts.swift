@@ -41,6 +41,15 @@ struct ProcessFacts {
     return nil
   }
 
+  /// Memory of the process itself, without pages of files; nil where the kernel does not tell.
+  static func anonymousBytes() -> UInt64? {
+    for line in (text("/proc/self/status") ?? "").split(separator: "\n") where line.hasPrefix("RssAnon:") {
+      return line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { UInt64($0) }
+        .map { $0 * 1024 }
+    }
+    return nil
+  }
+
   private static func countDescriptors() -> Int? {
     guard let directory = opendir("/proc/self/fd") else { return nil }
     defer { closedir(directory) }
@@ -54,7 +63,7 @@ struct ProcessFacts {
 
   private static func limit(_ resource: __rlimit_resource) -> UInt64? {
     var limit = rlimit()
-    return getrlimit(resource, &limit) == 0 ? UInt64(limit.rlim_cur) : nil
+    return getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0 ? UInt64(limit.rlim_cur) : nil
   }
 
   private static func text(_ path: String) -> String? {
@@ -69,20 +78,5 @@ struct ProcessFacts {
       bytes += buffer[0..<count]
     }
     return String(decoding: bytes, as: UTF8.self)
-  }
-}
-
-/// What malloc knows of its heap.
-struct HeapFacts {
-  var heapBytes: UInt64
-  var usedBytes: UInt64
-  var freeBytes: UInt64
-  var mappedBytes: UInt64
-
-  static func read() -> HeapFacts {
-    let facts = mallinfo2()
-    return HeapFacts(
-      heapBytes: UInt64(facts.arena), usedBytes: UInt64(facts.uordblks), freeBytes: UInt64(facts.fordblks),
-      mappedBytes: UInt64(facts.hblkhd))
   }
 }
