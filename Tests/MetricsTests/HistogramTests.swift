@@ -21,7 +21,8 @@ import Testing
 
   @Test(arguments: UInt64(0)..<20) func `a histogram agrees with a naive one`(_ seed: UInt64) {
     var random = SeededRandom(seed: seed)
-    let start = [0.0001, 0.001, 0.1, 1, 100].randomElement(using: &random) ?? 1
+    let starts: [Double] = [0.0001, 0.001, 0.1, 1, 100]
+    let start: Double = starts.randomElement(using: &random) ?? 1
     let shape = HistogramShape.doubling(
       from: start, count: Int.random(in: 1...24, using: &random), unitsPerOne: 1_000_000_000)
     let histograms = [Histogram(shape), Histogram(shape)]

@@ -48,9 +48,9 @@ import Testing
       (0.00001, "1e-05"), (0.0512, "0.0512"), (52.4288, "52.4288"), (524_288, "524288"), (819_200, "819200"),
       (999_999, "999999"), (1_000_000, "1e+06"), (1_048_576, "1.048576e+06"), (8_388_608, "8.388608e+06"),
       (28_037_120, "2.803712e+07"), (1_795_845_330.77, "1.79584533077e+09"),
-      (18_446_744_073_709_551_615, "1.8446744073709552e+19"), (1e21, "1e+21"), (1e100, "1e+100"),
+      (18_446_744_073_709_551_616, "1.8446744073709552e+19"), (1e21, "1e+21"), (1e100, "1e+100"),
       (123_456.75, "123456.75"), (.infinity, "+Inf"), (-.infinity, "-Inf"), (.nan, "NaN"),
-      (5e-324, "5e-324"), (100, "100"), (120_000, "120000"),
+      (.leastNonzeroMagnitude, "5e-324"), (100, "100"), (120_000, "120000"),
     ] as [(Double, String)])
   func `numbers are printed as Go prints them`(_ value: Double, _ expected: String) {
     #expect(goNumber(value) == expected)
@@ -101,7 +101,8 @@ import Testing
         value.append(byte)
         continue
       }
-      let escaped = try #require(bytes.popFirst())
+      let next = bytes.popFirst()
+      let escaped = try #require(next)
       value.append(escaped == UInt8(ascii: "n") ? UInt8(ascii: "\n") : escaped)
     }
     return (String(decoding: value, as: UTF8.self), String(decoding: bytes, as: UTF8.self))
