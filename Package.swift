@@ -156,7 +156,9 @@ let coreTests: [Target] = [
   test("WriteAheadLogTests", ["WriteAheadLog", "Disk", "Model", "Primitives"]),
   test(
     "StoreTests", ["Store", "LMDB", "Snapshot", "Disk", "Model", "Primitives"], exclude: ["Scenarios"]),
-  test("NodeTests", ["Node", "Store", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives"]),
+  test(
+    "NodeTests",
+    ["Node", "Store", "Snapshot", "WriteAheadLog", "Disk", "Replica", "Raft", "Model", "Primitives"]),
   test(
     "OfflineTests",
     [

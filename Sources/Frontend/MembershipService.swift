@@ -96,13 +96,4 @@ extension ClientError {
   static let badMemberURLs = ClientError(.invalidArgument, "etcdserver: given member URLs are invalid")
   static let severalMembersNotBuilt = ClientError(
     .unimplemented, "etcdserver: clusters of several members are not in this version")
-  /// Leaves etcd as Unknown: its internal error has no gRPC status.
-  static let notEnoughStartedMembers = ClientError(
-    .unknown, "etcdserver: re-configuration failed due to not enough started members")
-  static let memberNotLearner = ClientError(
-    .failedPrecondition, "etcdserver: can only promote a learner member")
-  static let learnerNotReady = ClientError(
-    .failedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader")
-  static let notLeader = ClientError(.failedPrecondition, "etcdserver: not leader")
-  static let badLeaderTransferee = ClientError(.failedPrecondition, "etcdserver: bad leader transferee")
 }

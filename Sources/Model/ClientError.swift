@@ -49,6 +49,20 @@ extension ClientError {
   public static let memberNotFound = ClientError(.notFound, "etcdserver: member not found")
   public static let peerURLExists = ClientError(
     .failedPrecondition, "etcdserver: Peer URLs already exists")
+  public static let memberExists = ClientError(.failedPrecondition, "etcdserver: member ID already exist")
+  /// Leaves etcd as Unknown: its internal error has no gRPC status.
+  public static let notEnoughStartedMembers = ClientError(
+    .unknown, "etcdserver: re-configuration failed due to not enough started members")
+  public static let unhealthyCluster = ClientError(.unavailable, "etcdserver: unhealthy cluster")
+  public static let memberNotLearner = ClientError(
+    .failedPrecondition, "etcdserver: can only promote a learner member")
+  public static let learnerNotReady = ClientError(
+    .failedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader")
+  public static let tooManyLearners = ClientError(
+    .failedPrecondition, "etcdserver: too many learner members in cluster")
+  public static let notLeader = ClientError(.failedPrecondition, "etcdserver: not leader")
+  public static let badLeaderTransferee = ClientError(
+    .failedPrecondition, "etcdserver: bad leader transferee")
   public static let rangeStreamSort = ClientError(
     .unimplemented, "RangeStream does not support custom sort orders")
   public static let rangeStreamFilters = ClientError(

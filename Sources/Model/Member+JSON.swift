@@ -5,8 +5,17 @@ extension Member {
   /// `{"id":1,"peerURLs":["http://h:2380"],"isLearner":true,"name":"n","clientURLs":["http://h:2379"]}`; the last
   /// three are left out when false or empty.
   public var json: [UInt8] {
-    var text = "{\"id\":\(id),\"peerURLs\":"
-    Self.append(peerURLs, to: &text)
+    var text = "{"
+    appendFields(to: &text)
+    text += "}"
+    return Array(text.utf8)
+  }
+
+  /// What stands between the braces.
+  fileprivate func appendFields(to text: inout String) {
+    text += "\"id\":\(id),\"peerURLs\":"
+    // Go's nil: only a member that is named by its id alone has no URLs.
+    if peerURLs.isEmpty { text += "null" } else { Self.append(peerURLs, to: &text) }
     if isLearner { text += ",\"isLearner\":true" }
     if !name.isEmpty {
       text += ",\"name\":"
@@ -16,8 +25,6 @@ extension Member {
       text += ",\"clientURLs\":"
       Self.append(clientURLs, to: &text)
     }
-    text += "}"
-    return Array(text.utf8)
   }
 
   /// Nil if the bytes are no JSON object, a known field has another type, or the id is missing.
@@ -80,5 +87,40 @@ extension Member {
       }
     }
     text += "\""
+  }
+}
+
+/// membership.ConfigChangeContext of etcd: the context of a configuration change that adds or promotes a member.
+public struct ConfigChangeContext: Hashable, Sendable {
+  public var member: Member
+  /// The member is a learner that becomes a voter; nothing else of it changes.
+  public var isPromote: Bool
+
+  public init(member: Member, isPromote: Bool) {
+    self.member = member
+    self.isPromote = isPromote
+  }
+
+  /// The member's JSON with one field more: `{"id":1,"peerURLs":["http://h:2380"],"isPromote":false}`.
+  public var json: [UInt8] {
+    var text = "{"
+    member.appendFields(to: &text)
+    text += ",\"isPromote\":\(isPromote)}"
+    return Array(text.utf8)
+  }
+
+  /// Nil if the bytes are no JSON of a member. The changes that start a cluster carry the member alone.
+  public init?(json: [UInt8]) {
+    guard let member = Member(json: json) else { return nil }
+    var isPromote = false
+    var scanner = JSONScanner(json)
+    let isWhole = scanner.object { key, scanner in
+      guard key == "isPromote" else { return scanner.skipValue() }
+      guard let value = scanner.boolean() else { return false }
+      isPromote = value
+      return true
+    }
+    guard isWhole else { return nil }
+    self.init(member: member, isPromote: isPromote)
   }
 }

@@ -13,7 +13,9 @@ struct ApplyStage {
   private var waiting: [ApplyBatch] = []
   /// Entries of `waiting[0]` already executed.
   private var position = 0
-  private var confState: ConfState
+  private(set) var confState: ConfState
+  /// Whether the executed entries changed what is known of members, and whether that removed this one.
+  private var memberNews = MemberNews()
   /// What the entries executed since the last `takeLeaseChanges` did to leases.
   private var leaseChanges: [LeaseChange] = []
   private let stopwatch: @Sendable () -> UInt64
@@ -21,14 +23,22 @@ struct ApplyStage {
   /// When the command before the current one ended: one look at the clock a command tells how long it took.
   private var lastLap: UInt64 = 0
 
+  /// The last run ended at an index at which all members commit: the state is to be frozen as it is.
+  private(set) var isAtDigest = false
+  private let digestInterval: UInt64
+  /// Sees every executed entry.
+  private let recorder: ((Entry) -> Void)?
+
   init(
     _ commands: CommandApplier, confState: ConfState, stopwatch: @escaping @Sendable () -> UInt64,
-    slowFrom: UInt64
+    slowFrom: UInt64, digestInterval: UInt64 = .max, recorder: ((Entry) -> Void)? = nil
   ) {
     self.commands = commands
     self.confState = confState
     self.stopwatch = stopwatch
     self.slowFrom = slowFrom
+    self.digestInterval = digestInterval
+    self.recorder = recorder
   }
 
   var metrics: ApplyMetrics { commands.metrics }
@@ -47,24 +57,55 @@ struct ApplyStage {
     return leaseChanges
   }
 
+  mutating func takeMemberNews() -> MemberNews {
+    defer { memberNews = MemberNews() }
+    return memberNews
+  }
+
   mutating func add(_ batch: ApplyBatch) { waiting.append(batch) }
+
+  /// Forgets what is not executed yet: a snapshot holds it already. Who waits for it learns that nobody can tell.
+  mutating func dropWaiting(_ answers: inout [Answer]) {
+    for batch in waiting {
+      for ticket in batch.tickets.dropFirst(position) {
+        if let ticket { answers.append(.failed(ticket, .requestTimedOut)) }
+      }
+      position = 0
+    }
+    waiting.removeAll()
+  }
+
+  /// Goes on with the state of an installed snapshot.
+  mutating func adoptInstalled(confState: ConfState) throws(NodeError) {
+    precondition(waiting.isEmpty, "nothing is executed beside an installation")
+    try orStop { () throws(StoreError) in try commands.adoptInstalled() }
+    self.confState = confState
+    memberNews.isChanged = true
+  }
 
   /// Executes what waits while the filling generation is below `generationBytesMax` or can be handed over.
   /// - Returns: the index of the last entry executed and published, and the configuration if it changed.
   mutating func run(
     generationBytesMax: Int, _ answers: inout [Answer]
   ) throws(NodeError) -> (applied: UInt64, changed: ConfState?)? {
+    isAtDigest = false
     guard !waiting.isEmpty else { return nil }
     var changed: ConfState?
     var applied: UInt64?
     lastLap = stopwatch()
-    while let batch = waiting.first {
+    while !isAtDigest, let batch = waiting.first {
       while position < batch.entries.count {
         if applier.fillingBytes >= generationBytesMax, try isCommitting() { break }
         let entry = batch.entries[position]
         if let state = try execute(entry, batch.tickets[position], &answers) { changed = state }
+        if let recorder { recorder(entry) }
         applied = entry.index
         position += 1
+        // A committer that is still at work is not waited for: that costs a comparison, not time.
+        if entry.index.isMultiple(of: digestInterval), try !isCommitting() {
+          isAtDigest = true
+          break
+        }
       }
       guard position == batch.entries.count else { break }
       waiting.removeFirst()
@@ -90,6 +131,7 @@ struct ApplyStage {
       }
       lap(command.operation, result)
       if let change = result.leaseChange { leaseChanges.append(change) }
+      if case .clusterMemberAttributesSet = command.operation { memberNews.isChanged = true }
       guard let ticket else { return nil }
       switch result.outcome {
       case .success(let body):
@@ -120,6 +162,7 @@ struct ApplyStage {
       if refusal == nil, let next = confState.applying(change) {
         confState = next
         adopted = next
+        memberNews.note(change)
         try orStop { () throws(StoreError) in
           try MemberChange.record(change, in: applier)
           try applier.putRow(table: .meta, key: confStateKey, value: next.encoded())
@@ -142,6 +185,17 @@ struct ApplyStage {
     } catch {
       throw .undecodableEntry(index: entry.index, reason: "\(error)")
     }
+  }
+}
+
+/// What executed entries did to the members.
+struct MemberNews {
+  var isChanged = false
+  var removed: [UInt64] = []
+
+  mutating func note(_ change: ConfChange) {
+    isChanged = true
+    if change.kind == .removeNode { removed.append(change.nodeID) }
   }
 }
 

@@ -24,6 +24,13 @@ struct EventFeed {
     batches.append(EventBatch(first: revision + 1, last: revision))
   }
 
+  /// The state became another, later one at once: what lies between is for the history.
+  mutating func jump(to revision: Int64, _ batches: inout [EventBatch]) {
+    guard let first = next, revision >= first else { return }
+    batches.append(EventBatch(first: first, last: revision, isComplete: false))
+    next = revision + 1
+  }
+
   /// Covers what was published since the last call.
   mutating func collect(_ applier: Applier, _ batches: inout [EventBatch]) throws(NodeError) {
     guard let first = next, applier.revision >= first else { return }

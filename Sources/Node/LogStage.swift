@@ -11,6 +11,8 @@ struct LogStage {
   init(_ log: WriteAheadLog) { self.log = log }
 
   mutating func append(_ append: LogAppend) throws(LogError) {
+    // The log begins anew behind a received snapshot, in one frame with the marker.
+    if let snapshot = append.snapshot { try log.reset(to: snapshot) }
     try log.append(entries: append.entries, hardState: append.hardState)
     gathered = append.sequence
   }

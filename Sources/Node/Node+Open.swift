@@ -29,7 +29,8 @@ extension Node {
   /// - Parameters:
   ///   - store: just opened, with the identity that `options` carries.
   ///   - logDirectory: where the segments of the write-ahead log are.
-  ///   - initialMembers: the cluster at its first start; ignored later.
+  ///   - initialMembers: the cluster at its first start; ignored later. Empty for a member that joins one: it learns
+  ///     everything from the leader.
   ///   - now: monotonic nanoseconds.
   /// - Throws: when files are missing, foreign or corrupt, or the log does not reach the store's state: a member must
   ///   not vote with a memory that lost something.
@@ -37,9 +38,11 @@ extension Node {
     options: NodeOptions, store: Store, disk: any Disk, logDirectory: String, initialMembers: [Member],
     saltSeed: UInt32, now: UInt64
   ) throws(NodeError) -> OpenedNode {
+    var options = options
+    options.replica.raft.hasSnapshots = options.snapshots != nil
     let memberID = options.replica.raft.memberID
     let clusterID = options.replica.clusterID
-    let found = store.recovery
+    var found = store.recovery
     let firstNeeded = found.appliedIndex - min(found.appliedIndex, options.catchUpEntries)
     let (log, recovered) = try orStop { () throws(LogError) in
       try WriteAheadLog.open(
@@ -50,17 +53,21 @@ extension Node {
           segmentBytes: options.logSegmentBytes, durableIndex: found.appliedIndex,
           firstIndexNeeded: firstNeeded))
     }
+    let committer = try orStop { () throws(StoreError) in try store.makeCommitter() }
+    if let rebuilt = try finishInstallation(recovered, found, committer, options.snapshots) {
+      found = rebuilt
+    }
     if recovered.lastIndex < found.appliedIndex {
       throw .storeAheadOfLog(appliedIndex: found.appliedIndex, lastIndex: recovered.lastIndex)
     }
-    let (commands, committer) = try orStop { () throws(StoreError) in
-      (
-        try CommandApplier(store.makeApplier(), quotaBytes: options.quotaBytes), try store.makeCommitter()
-      )
+    let commands = try orStop { () throws(StoreError) in
+      try CommandApplier(store.makeApplier(), quotaBytes: options.quotaBytes)
     }
     let confState = try decodeConfState(found.confState)
     var replica: ReplicaMachine
-    if found.appliedIndex == 0 && recovered.lastIndex == 0 && recovered.hardState.term == 0 {
+    let isFirstStart =
+      found.appliedIndex == 0 && recovered.lastIndex == 0 && recovered.hardState.term == 0
+    if isFirstStart && !initialMembers.isEmpty {
       replica = ReplicaMachine(configuration: options.replica, bootstrapping: initialMembers)
     } else {
       let view = try orStop { () throws(StoreError) in try store.view() }
@@ -72,12 +79,41 @@ extension Node {
       replica.restoreLeases(try orStop { () throws(StoreError) in try view.leases() })
     }
     let node = Node(
-      options: options, replica: replica, log: log, commands: commands, confState: confState, now: now)
+      options: options, store: store, replica: replica, log: log, commands: commands, confState: confState,
+      now: now)
     return OpenedNode(
       node: node, committer: committer,
       recovery: NodeRecovery(
         store: found, isNewLog: recovered.isNew, wasClean: recovered.wasClean,
         lastIndex: recovered.lastIndex, tailCut: recovered.tailCut))
+  }
+
+  /// A marker above what the store has applied: the log was begun anew at a snapshot, and a crash came before the store
+  /// was built from it.
+  private static func finishInstallation(
+    _ log: RecoveredLog, _ store: StoreRecovery, _ committer: Committer, _ place: SnapshotPlace?
+  ) throws(NodeError) -> StoreRecovery? {
+    var wanted: SnapshotMetadata?
+    if let marker = log.snapshot, marker.index > store.appliedIndex { wanted = marker }
+    guard let place else {
+      if let wanted { throw .snapshotMissing(wanted, appliedIndex: store.appliedIndex, file: nil) }
+      return nil
+    }
+    let path = wanted.map(place.receivedPath)
+    let exists: Bool
+    do throws(DiskError) {
+      try place.removeStrays(keeping: path)
+      if let path { exists = try place.disk.exists(path) } else { exists = false }
+    } catch {
+      throw .snapshotDirectory(error)
+    }
+    guard let wanted, let path else { return nil }
+    guard exists else { throw .snapshotMissing(wanted, appliedIndex: store.appliedIndex, file: path) }
+    do throws(SnapshotInstallError) {
+      return try committer.install(path, on: place.disk, wanted: wanted, plan: place.plan())
+    } catch {
+      throw .snapshotNotInstalled(error)
+    }
   }
 
   static func decodeConfState(_ bytes: [UInt8]?) throws(NodeError) -> ConfState {

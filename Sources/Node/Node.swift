@@ -15,28 +15,42 @@ import WriteAheadLog
 /// The committer is not in here: it moves frozen generations into LMDB at its own pace, and reports through
 /// `NodeInput.committed`.
 public struct Node: ~Copyable {
-  private let options: NodeOptions
-  private var replica: ReplicaMachine
+  let options: NodeOptions
+  let store: Store
+  var replica: ReplicaMachine
   private var log: LogStage
-  private var apply: ApplyStage
-  private var feed: EventFeed
-  private var effects: [ReplicaEffect] = []
+  var apply: ApplyStage
+  var feed: EventFeed
+  var effects: [ReplicaEffect] = []
+  /// Effects that are being carried out.
+  private var routing: [ReplicaEffect] = []
+  var sender: SnapshotSender?
+  var installer = SnapshotInstaller()
   private var lastFreeze: UInt64
   /// True at first: the sooner the store knows of the log, the sooner a log that has vanished is told from a first
   /// start.
-  private var isCommitWanted = true
+  var isCommitWanted = true
+  var digests: DigestComparison
   private var duties: UnattendedDuties
   private var isStopped = false
 
   init(
-    options: NodeOptions, replica: consuming ReplicaMachine, log: WriteAheadLog, commands: CommandApplier,
-    confState: ConfState, now: UInt64
+    options: NodeOptions, store: Store, replica: consuming ReplicaMachine, log: WriteAheadLog,
+    commands: CommandApplier, confState: ConfState, now: UInt64
   ) {
     self.options = options
+    self.store = store
     self.replica = replica
     self.log = LogStage(log)
     self.apply = ApplyStage(
-      commands, confState: confState, stopwatch: options.stopwatch, slowFrom: options.slowApplyNanoseconds)
+      commands, confState: confState, stopwatch: options.stopwatch, slowFrom: options.slowApplyNanoseconds,
+      digestInterval: options.digestInterval, recorder: options.recorder)
+    sender = options.snapshots.map { place in
+      SnapshotSender(
+        store: store, place: place, catchUpEntries: options.catchUpEntries,
+        fileGrowthBytesMax: options.snapshotGrowthBytesMax)
+    }
+    digests = DigestComparison(memberID: options.replica.raft.memberID)
     self.feed = EventFeed(limits: options.eventFeed)
     duties = UnattendedDuties(options: options, revision: commands.applier.revision, now: now)
     lastFreeze = now
@@ -44,6 +58,8 @@ public struct Node: ~Copyable {
 
   public var memberID: UInt64 { options.replica.raft.memberID }
   public var leadership: Leadership { replica.leadership }
+  /// Voters and learners of the applied configuration.
+  public var memberIDs: [UInt64] { apply.confState.members }
   public var lastIndex: UInt64 { replica.lastIndex }
   public var commitIndex: UInt64 { replica.commitIndex }
   public var appliedIndex: UInt64 { replica.appliedIndex }
@@ -62,21 +78,11 @@ public struct Node: ~Copyable {
   public mutating func process(
     _ inputs: [NodeInput], now: UInt64, _ outputs: inout NodeOutputs
   ) throws(NodeError) {
-    for input in inputs {
-      switch input {
-      case .replica(let input): replica.handle(input, &effects)
-      case .committed(let report): try committed(report, &outputs)
-      case .dataFileReplaced:
-        try orStop { () throws(StoreError) in try apply.applier.followFile() }
-      case .commitSoon: isCommitWanted = true
-      case .watched(let isWatched):
-        feed.setWatched(isWatched, revision: apply.applier.revision, &outputs.events)
-      case .logPrepared(let prepared): adopt(prepared, &outputs)
-      case .damaged: duties.damaged()
-      }
-    }
+    for input in inputs { try take(input, &outputs) }
     let leads = replica.leadership.role == .leader
-    for command in duties.due(apply.alarms, apply.applier, leads: leads, now: now, &outputs.notices) {
+    for command in try duties.due(
+      apply.alarms, apply.applier, leads: leads, now: now, &outputs.notices)
+    {
       replica.handle(.proposeUnattended(command), &effects)
     }
     var progressed = false
@@ -85,19 +91,62 @@ public struct Node: ~Copyable {
       try route(&outputs)
       // What the log or the apply stage reports may let the replica go on only at its next flush: a single voter's
       // entry commits when its append is durable. Stopping here would leave it until the next input.
-      progressed = try syncLog()
+      progressed = try syncLog(&outputs)
       if try applyCommitted(&outputs) { progressed = true }
     } while progressed || !effects.isEmpty
+    dropRefusedSnapshot(&outputs)
     try freezeIfDue(now: now, &outputs)
     if let preparation = log.log.nextPreparation() { outputs.notices.append(.prepareLog(preparation)) }
   }
 
+  private mutating func take(
+    _ input: NodeInput, _ outputs: inout NodeOutputs
+  ) throws(NodeError) {
+    switch input {
+    case .replica(.message(let message)) where message.kind == .snapshot:
+      // One without its file.
+      outputs.notices.append(.messageRefused(from: message.from, kind: message.kind))
+    case .replica(let input): replica.handle(input, &effects)
+    case .committed(let report): try committed(report, &outputs)
+    case .dataFileReplaced:
+      // What is being installed has another file yet, to which the end of it switches.
+      if installer.isUnderWay { return }
+      try orStop { () throws(StoreError) in try apply.applier.followFile() }
+    case .commitSoon: isCommitWanted = true
+    case .watched(let isWatched):
+      feed.setWatched(isWatched, revision: apply.applier.revision, &outputs.events)
+    case .logPrepared(let prepared): adopt(prepared, &outputs)
+    case .damaged: duties.damaged()
+    case .changeMembers(let ticket, let request): try changeMembers(ticket, request, &outputs)
+    case .memberVersions(let versions): duties.versions(versions)
+    case .peerDigest(let peer, let digest):
+      digests.take(digest, from: peer)
+      judgeDigests(&outputs)
+    case .snapshotReceived(let snapshot): received(snapshot, &outputs)
+    case .snapshotInstalled(let recovery): try installed(recovery, &outputs)
+    case .snapshotSent(let snapshot, let succeeded): sent(snapshot, succeeded: succeeded, &outputs)
+    case .snapshotExported(let result): exported(result, &outputs)
+    }
+  }
+
   /// Carries out the effects gathered so far.
   private mutating func route(_ outputs: inout NodeOutputs) throws(NodeError) {
-    for effect in effects {
+    // Out of the way first: carrying them out may bring more.
+    swap(&effects, &routing)
+    defer { routing.removeAll(keepingCapacity: true) }
+    for effect in routing {
       switch effect {
-      case .append(let append): try orStop { () throws(LogError) in try log.append(append) }
-      case .send(let message): outputs.messages.append(message)
+      case .append(let append):
+        try orStop { () throws(LogError) in try log.append(append) }
+        if let snapshot = append.snapshot {
+          beginInstallation(snapshot, sequence: append.sequence, &outputs)
+        }
+      case .send(let message):
+        if message.kind == .snapshot {
+          sendSnapshot(message, &outputs)
+        } else {
+          outputs.messages.append(message)
+        }
       case .apply(let batch): apply.add(batch)
       case .reply(let ticket, let error): outputs.answers.append(.failed(ticket, error))
       case .readReady(let tickets, _):
@@ -107,15 +156,18 @@ public struct Node: ~Copyable {
       case .published: outputs.notices.append(.published)
       case .messageRefused(let from, let kind, _):
         outputs.notices.append(.messageRefused(from: from, kind: kind))
+      case .askLeader(let ticket, let question, let leader):
+        outputs.notices.append(.askLeader(ticket, question, leader: leader))
+      case .transferred(let ticket):
+        outputs.answers.append(.applied(ticket, headerRevision: apply.applier.revision, body: []))
       }
     }
-    effects.removeAll(keepingCapacity: true)
   }
 
   /// True when something became durable.
-  private mutating func syncLog() throws(NodeError) -> Bool {
+  private mutating func syncLog(_ outputs: inout NodeOutputs) throws(NodeError) -> Bool {
     guard let sequence = try orStop({ () throws(LogError) in try log.flush() }) else { return false }
-    replica.handle(.appended(sequence: sequence), &effects)
+    synced(sequence, &outputs)
     return true
   }
 
@@ -123,15 +175,18 @@ public struct Node: ~Copyable {
   private mutating func applyCommitted(_ outputs: inout NodeOutputs) throws(NodeError) -> Bool {
     // What an appended log has just committed is routed first, so that it is applied in this round.
     try route(&outputs)
+    if installer.isUnderWay { return false }
     guard
       let (applied, changed) = try apply.run(
         generationBytesMax: options.generationBytesMax, &outputs.answers)
     else { return false }
     try feed.collect(apply.applier, &outputs.events)
     if let changed { replica.adoptConfiguration(changed) }
+    try followMembers(&outputs)
     let leaseChanges = apply.takeLeaseChanges()
     if !leaseChanges.isEmpty { replica.handle(.leasesChanged(leaseChanges), &effects) }
     replica.handle(.applied(index: applied), &effects)
+    if apply.isAtDigest { try freeze(now: lastFreeze, &outputs) }
     return true
   }
 
@@ -139,9 +194,15 @@ public struct Node: ~Copyable {
 
   private mutating func freezeIfDue(now: UInt64, _ outputs: inout NodeOutputs) throws(NodeError) {
     let applier = apply.applier
-    guard isCommitWanted || now >= nextFreeze || applier.fillingBytes >= options.generationBytes,
+    guard !installer.isUnderWay,
+      isCommitWanted || now >= nextFreeze || applier.fillingBytes >= options.generationBytes,
       try !apply.isCommitting()
     else { return }
+    try freeze(now: now, &outputs)
+  }
+
+  private mutating func freeze(now: UInt64, _ outputs: inout NodeOutputs) throws(NodeError) {
+    let applier = apply.applier
     lastFreeze = now
     isCommitWanted = false
     if try orStop({ () throws(StoreError) in try applier.freeze() }) {
@@ -153,6 +214,8 @@ public struct Node: ~Copyable {
     _ report: CommitReport, _ outputs: inout NodeOutputs
   ) throws(NodeError) {
     if let revision = report.compactionFinished { outputs.notices.append(.compactionFinished(revision)) }
+    withSender(&outputs) { $0.committed(report.appliedIndex, &$1) }
+    compareDigest(report.digest, &outputs)
     let kept = min(report.appliedIndex, options.catchUpEntries)
     try orStop { () throws(LogError) in try log.log.purge(below: report.appliedIndex - kept) }
   }
@@ -177,6 +240,7 @@ public struct Node: ~Copyable {
 
   /// Hands what was applied to the committer, whatever its age; false while it is busy.
   public mutating func freeze() throws(NodeError) -> Bool {
+    if installer.isUnderWay { return false }
     let applier = apply.applier
     return try orStop { () throws(StoreError) in try applier.freeze() }
   }

@@ -1,3 +1,4 @@
+public import Disk
 public import Model
 public import Raft
 public import Replica
@@ -20,6 +21,20 @@ public enum NodeInput: Sendable {
   case damaged
   /// A `NodeNotice.prepareLog` was carried out.
   case logPrepared(PreparedSegments)
+  /// A client's wish to change the members. Answered when the change is applied, or refused.
+  case changeMembers(Ticket, MembershipRequest)
+  /// What members say that they run ("3.7.0"), this one left out: whenever the edge has asked all that it can reach.
+  case memberVersions([MemberVersion])
+  /// What another member's `NodeNotice.digest` said.
+  case peerDigest(from: UInt64, StateDigest)
+  /// A snapshot is complete on this member's disk.
+  case snapshotReceived(ReceivedSnapshot)
+  /// `NodeNotice.installSnapshot` was carried out.
+  case snapshotInstalled(StoreRecovery)
+  /// `NodeNotice.sendSnapshot` was carried out, or could not be.
+  case snapshotSent(OutgoingSnapshot, succeeded: Bool)
+  /// Returned by `NodeWork`.
+  case snapshotExported(Result<ExportedSnapshot, SnapshotExportError>)
 }
 
 /// The one answer to a ticket.
@@ -53,6 +68,27 @@ public enum NodeNotice: Sendable {
   /// Every row that a compaction at this revision removes is gone.
   case compactionFinished(Int64)
   case messageRefused(from: UInt64, kind: Message.Kind)
+  /// Only the leader can answer: ask it (`ReplicaInput.leaseAsked`), and answer the ticket.
+  case askLeader(Ticket, LeaseQuestion, leader: UInt64)
+  /// The members there are now, with all that is known of them, and those removed since the last time.
+  case membersChanged([MemberRecord], removed: [UInt64])
+  /// This member is no member any more: it has to stop, and its data is of no use.
+  case removedFromCluster
+  /// Slow work, to be run beside the core thread.
+  case work(NodeWork)
+  /// Stream the file to `message.to`, then report `snapshotSent`.
+  case sendSnapshot(OutgoingSnapshot)
+  /// No snapshot could be written for a member that needs one; it is tried again.
+  case snapshotFailed(SnapshotExportError)
+  /// Let the committer put the snapshot in the place of the store (`Committer.install`, on its thread), then report
+  /// `snapshotInstalled`. An error ends the process: the log waits for it.
+  case installSnapshot(SnapshotInstallation)
+  /// The store's content is another one now: what was derived from it is to be derived anew.
+  case storeReplaced(StoreRecovery)
+  /// To be told to all other members.
+  case digest(StateDigest)
+  /// Members whose data differs from that of the majority; 0: there is none. CORRUPT was proposed for each.
+  case diverged(StateDigest, members: [UInt64])
   /// Automatic compaction began, ended or failed; nothing is to be done.
   case autoCompaction(AutoCompaction.Event, AutoCompactionPolicy)
 }
@@ -91,6 +127,11 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
   case inconsistentLog(HardState, lastIndex: UInt64)
   /// The store's configuration cannot be read.
   case unreadableConfiguration
+  /// The log was begun anew at a received snapshot that is not in the store, and its file cannot be installed.
+  case snapshotMissing(SnapshotMetadata, appliedIndex: UInt64, file: String?)
+  case snapshotNotInstalled(SnapshotInstallError)
+  /// The directory of snapshots cannot be put in order.
+  case snapshotDirectory(DiskError)
 
   public var description: String {
     switch self {
@@ -104,6 +145,11 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
     case .inconsistentLog(let state, let last):
       "the write-ahead log ends at index \(last), but its hard state is term \(state.term), commit \(state.commit)"
     case .unreadableConfiguration: "the cluster configuration in the store cannot be read"
+    case .snapshotMissing(let metadata, let applied, let file):
+      "the write-ahead log begins at a snapshot of index \(metadata.index), but the store has applied only index "
+        + "\(applied), and the snapshot \(file.map { "\($0) " } ?? "")is missing"
+    case .snapshotNotInstalled(let error): "the received snapshot cannot be installed: \(error)"
+    case .snapshotDirectory(let error): "snapshots: \(error)"
     }
   }
 }
@@ -130,6 +176,18 @@ public struct NodeOptions: Sendable {
   public var stopwatch: @Sendable () -> UInt64 = { 0 }
   /// Commands that take longer count as slow.
   public var slowApplyNanoseconds: UInt64 = 100_000_000
+  /// Nil: snapshots are neither sent nor received.
+  public var snapshots: SnapshotPlace?
+  /// How much the data file may grow while a snapshot is written for another member, in bytes; then it is given up.
+  public var snapshotGrowthBytesMax: Int64 = 16 << 30
+  /// `--strict-reconfig-check`.
+  public var isReconfigurationStrict = true
+  /// `--max-learners`.
+  public var learnersMax = 1
+  /// How many entries lie between two applied indexes at which all members commit, so that they can be compared.
+  public var digestInterval: UInt64 = 100_000
+  /// Sees every executed entry, in order: for checks.
+  public var recorder: (@Sendable (Entry) -> Void)?
 
   public init(
     replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 1_000_000_000,

@@ -1,4 +1,4 @@
-/// What a member tells the cluster after each start: its name and client URLs, and, if it leads, the cluster's
+/// What a member tells the cluster after each start: its name and client URLs, and, if it is alone, the cluster's
 /// version. Proposed through the log like any command, without a client; asked again when nothing comes of it.
 struct Publication {
   enum Step: Equatable {
@@ -19,6 +19,14 @@ struct Publication {
 
   var isDone: Bool { attributes == .done && clusterVersion == .done }
 
+  /// Whether an entry of the log may be one of these.
+  var isAwaited: Bool {
+    switch (attributes, clusterVersion) {
+    case (.proposed, _), (_, .proposed): true
+    case (.due, _), (.committed, _), (.done, _): false
+    }
+  }
+
   mutating func committed(id: UInt64, index: UInt64) {
     Self.note(&attributes, id: id, index: index)
     Self.note(&clusterVersion, id: id, index: index)
@@ -29,9 +37,9 @@ struct Publication {
     if case .committed(let at) = clusterVersion, at <= index { clusterVersion = .done }
   }
 
-  /// True once, when everything is told. A follower leaves the version to its leader.
-  mutating func report(leads: Bool) -> Bool {
-    guard !isReported, attributes == .done, clusterVersion == .done || !leads else { return false }
+  /// True once, when everything is told. With other members, the version is no business of this one's start.
+  mutating func report(isAlone: Bool) -> Bool {
+    guard !isReported, attributes == .done, clusterVersion == .done || !isAlone else { return false }
     isReported = true
     return true
   }

@@ -39,6 +39,8 @@ public struct ReplicaMachine: ~Copyable {
   /// When the present leader became known; the text of a time-out depends on it.
   var leaderSinceTick: UInt64 = 0
   var knownLeader: UInt64 = 0
+  var links = PeerLinks()
+  var transfers = LeadershipTransfers()
   var campaignsAtOnce = true
   var isStopped = false
   /// Since the last `flush`.
@@ -71,11 +73,17 @@ public struct ReplicaMachine: ~Copyable {
     case .proposeUnattended(let operation): if !isStopped { _ = proposeUnattended(operation) }
     case .readIndex(let ticket): read(ticket, &effects)
     case .leaseGrant(let ticket, let grant): grantLease(ticket, grant, &effects)
-    case .leaseRenew(let ticket, let id): read(ticket, question: .renew(id), &effects)
-    case .leaseTimeToLive(let ticket, let id): read(ticket, question: .timeToLive(id), &effects)
+    case .leaseRenew(let ticket, let id): read(ticket, question: .renew(id), isForwardable: true, &effects)
+    case .leaseTimeToLive(let ticket, let id):
+      read(ticket, question: .timeToLive(id), isForwardable: true, &effects)
+    case .leaseAsked(let ticket, let question): read(ticket, question: question, &effects)
     case .leaseList(let ticket): effects.append(.lease(ticket, .list(lessor.list())))
     case .leasesChanged(let changes): for change in changes { lessor.take(change, &effects) }
+    case .transferLeadership(let ticket, let peer): transferLeadership(ticket, to: peer, &effects)
     case .message(let message): raft.handle(.message(message), &raftEffects)
+    case .connectivity(let peer, let isConnected): linkChanged(peer, isConnected: isConnected)
+    case .snapshotReported(let peer, let succeeded):
+      raft.handle(.snapshotReported(peer: peer, succeeded: succeeded), &raftEffects)
     case .appended(let sequence): raft.handle(.appended(sequence: sequence), &raftEffects)
     case .applied(let index): applied(index, &effects)
     case .stop: stop(&effects)
@@ -97,10 +105,17 @@ public struct ReplicaMachine: ~Copyable {
     proposeRevocations()
     if knownLeader != 0 {
       proposeParked(&effects)
+      forwardQuestions(&effects)
       askForReads()
     }
     raft.flush(&raftEffects)
     translate(&effects)
+  }
+
+  /// The state of a received snapshot is in place: what is derived from the store is derived anew. To be followed by
+  /// `appended` of the write that carried the snapshot.
+  public mutating func installed(leases: [LeaseRecord]) {
+    lessor.restore(leases)
   }
 
   /// Takes in the configuration that an applied change led to (`ConfState.applying`).
@@ -122,8 +137,14 @@ extension ReplicaMachine {
   /// The vote given in the current term.
   public var vote: UInt64 { raft.hardState.vote }
   public var isLearner: Bool { raft.isLearner }
+  /// On a leader: what it knows of each member's log, its own among them.
+  public var peerProgress: [(id: UInt64, match: UInt64, isRecentlyActive: Bool, isLearner: Bool)] {
+    raft.peers
+  }
   /// Proposals and reads that were not answered yet.
-  public var waitingCount: Int { requests.count + reads.count + lessor.waiterCount }
+  public var waitingCount: Int {
+    requests.count + reads.count + lessor.waiterCount + transfers.count
+  }
 }
 
 // MARK: - Inputs
@@ -178,20 +199,22 @@ extension ReplicaMachine {
   }
 
   private mutating func read(
-    _ ticket: Ticket, question: LeaseQuestion? = nil, _ effects: inout [ReplicaEffect]
+    _ ticket: Ticket, question: LeaseQuestion? = nil, isForwardable: Bool = false,
+    _ effects: inout [ReplicaEffect]
   ) {
     if isStopped { return effects.append(.reply(ticket, .serverStopped)) }
     if waitingCount >= configuration.limits.waitingRequests {
       return effects.append(.reply(ticket, .tooManyRequests))
     }
-    reads.add(ticket, tick: nowTick, question: question)
+    reads.add(
+      WaitingReads.Read(ticket: ticket, tick: nowTick, question: question, isForwardable: isForwardable))
   }
 
   private mutating func applied(_ index: UInt64, _ effects: inout [ReplicaEffect]) {
     raft.handle(.applied(index: index), &raftEffects)
     releaseReads(&effects)
     publication.applied(index: index)
-    if publication.report(leads: raft.leadership.role == .leader) { effects.append(.published) }
+    if publication.report(isAlone: raft.isSoleVoter) { effects.append(.published) }
   }
 
   private mutating func tick(_ effects: inout [ReplicaEffect]) {
@@ -207,7 +230,12 @@ extension ReplicaMachine {
       }
       let late = reads.takeExpired(arrivedBy: nowTick - timeout)
       if !late.isEmpty { counters.slowReadIndexes += 1 }
-      for ticket in late { effects.append(.reply(ticket, .requestTimedOut)) }
+      for read in late {
+        effects.append(.reply(read.ticket, read.wasConfirmed ? .timedOutByApply : .requestTimedOut))
+      }
+      for ticket in transfers.takeExpired(arrivedBy: nowTick - timeout) {
+        effects.append(.reply(ticket, .timedOutByTransfer))
+      }
       dropExpiredParked()
     }
     // A question forwarded to a leader may be lost; a leader's own is not.
@@ -216,11 +244,6 @@ extension ReplicaMachine {
 
   /// etcd asks again after 500 ms.
   private var readRetryTicks: UInt64 { UInt64(max(1, 500 / configuration.tickMilliseconds)) }
-
-  private func timeoutError(startTick: UInt64) -> ClientError {
-    let lost = leaderSinceTick &- min(leaderSinceTick, UInt64(2 * configuration.raft.electionTicks))
-    return startTick > lost && startTick < leaderSinceTick ? .timedOutByLeaderFailure : .requestTimedOut
-  }
 
   private mutating func dropExpiredParked() {
     guard !parked.isEmpty else { return }
@@ -237,7 +260,8 @@ extension ReplicaMachine {
       counters.failedProposals += 1
       effects.append(.reply(request.ticket, .serverStopped))
     }
-    for ticket in reads.takeExpired(arrivedBy: .max) { effects.append(.reply(ticket, .serverStopped)) }
+    for read in reads.takeExpired(arrivedBy: .max) { effects.append(.reply(read.ticket, .serverStopped)) }
+    for ticket in transfers.takeExpired(arrivedBy: .max) { effects.append(.reply(ticket, .serverStopped)) }
   }
 }
 
@@ -268,7 +292,7 @@ extension ReplicaMachine {
   private mutating func batch(of entries: [Entry]) -> ApplyBatch {
     var tickets: [Ticket?] = []
     tickets.reserveCapacity(entries.count)
-    let isPublishing = !publication.isDone
+    let isPublishing = publication.isAwaited
     for entry in entries {
       guard !entry.data.isEmpty, !requests.isEmpty || isPublishing else {
         tickets.append(nil)
@@ -289,6 +313,7 @@ extension ReplicaMachine {
   private mutating func leadershipChanged(_ leadership: Leadership, _ effects: inout [ReplicaEffect]) {
     effects.append(.leadershipChanged(leadership))
     lessorFollows(leadership, &effects)
+    for ticket in transfers.takeDone(leader: leadership.leader) { effects.append(.transferred(ticket)) }
     let isNewLeader = leadership.leader != 0 && leadership.leader != knownLeader
     knownLeader = leadership.leader
     guard isNewLeader else { return }
@@ -345,7 +370,7 @@ extension ReplicaMachine {
       publication.attributes = proposeUnattended(.clusterMemberAttributesSet(attributes))
     }
     if Publication.isDue(publication.clusterVersion, tick: nowTick), knownLeader == memberID,
-      raft.hasCommittedInTerm
+      raft.isSoleVoter, raft.hasCommittedInTerm
     {
       publication.clusterVersion = proposeUnattended(.clusterVersionSet(configuration.clusterVersion))
     }
@@ -357,10 +382,4 @@ extension ReplicaMachine {
     _ = raft.propose(RaftCommand(id: id, operation: operation).encoded(), &raftEffects)
     return .proposed(id: id, retryTick: nowTick + UInt64(configuration.requestTimeoutTicks))
   }
-}
-
-extension ClientError {
-  /// A proposal made shortly before the present leader was elected.
-  public static let timedOutByLeaderFailure = ClientError(
-    .unavailable, "etcdserver: request timed out, possibly due to previous leader failure")
 }

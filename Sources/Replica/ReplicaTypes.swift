@@ -42,10 +42,19 @@ public enum ReplicaInput: Sendable {
   /// expired is answered when that is revoked.
   case leaseRenew(Ticket, id: Int64)
   case leaseTimeToLive(Ticket, id: Int64)
+  /// The same, asked by another member for its client: never passed on again, `no leader` unless this member leads.
+  case leaseAsked(Ticket, LeaseQuestion)
   /// Answered from this member's state.
   case leaseList(Ticket)
+  /// Hand leadership to this voter, or, with 0, to the one that is best prepared. Answered by `transferred` when that
+  /// member leads (with 0 also when there is nobody to hand it to), or by `reply`.
+  case transferLeadership(Ticket, to: UInt64)
   /// A message from another member, not trusted.
   case message(Message)
+  /// The transport can reach a peer, or lost the way to it: what was sent lately may be lost.
+  case connectivity(peer: UInt64, isConnected: Bool)
+  /// A snapshot that was to be sent reached the peer's disk, or will not.
+  case snapshotReported(peer: UInt64, succeeded: Bool)
   /// The `LogAppend` of this sequence and all before it are durable.
   case appended(sequence: UInt64)
   /// What the entries of the next `applied` did to leases, in order.
@@ -70,7 +79,8 @@ public struct ApplyBatch: Sendable {
 
 /// Everything a `ReplicaMachine` asks for, to be done in order. No effect carries a duty to wait.
 public enum ReplicaEffect: Sendable {
-  /// Write and sync, then hand in `appended`.
+  /// Write and sync, then hand in `appended`. With a snapshot: also put its state in the place of the present one,
+  /// then call `installed`, before that.
   case append(LogAppend)
   case send(Message)
   /// Execute, answer the tickets, publish, then hand in `applied`.
@@ -80,6 +90,10 @@ public enum ReplicaEffect: Sendable {
   /// These reads may be served from any view whose applied index is at least `appliedIndex`; it is applied already.
   case readReady([Ticket], appliedIndex: UInt64)
   case lease(Ticket, LeaseAnswer)
+  /// Only the leader, another member, can tell: the edge asks it, as `leaseAsked`, and answers the ticket.
+  case askLeader(Ticket, LeaseQuestion, leader: UInt64)
+  /// Leadership is where it was wanted.
+  case transferred(Ticket)
   case leadershipChanged(Leadership)
   /// The member's own attributes and the cluster version are applied: the member may serve clients.
   case published
@@ -96,7 +110,8 @@ public struct ReplicaConfiguration: Sendable {
   /// Name and client URLs, proposed after each start once a leader is known.
   public var name: String
   public var clientURLs: [String]
-  /// Proposed by a leader that finds another cluster version, or none, in the store; "3.7.0".
+  /// What this member runs, "3.7.0". Proposed as the cluster's version by a sole voter that finds another one, or none,
+  /// in the store; with others to ask, that is settled elsewhere.
   public var clusterVersion: String
   public var limits: ReplicaLimits
 

@@ -6,6 +6,8 @@ struct WaitingReads {
     var tick: UInt64
     /// Asked of the leases; a read of the store otherwise.
     var question: LeaseQuestion?
+    /// Whether another member that leads may be asked.
+    var isForwardable = false
   }
   struct Batch {
     /// Unique for ever: a late answer to an abandoned question finds nothing.
@@ -24,9 +26,22 @@ struct WaitingReads {
   private var lastContext: UInt64 = 0
   private(set) var count = 0
 
-  mutating func add(_ ticket: Ticket, tick: UInt64, question: LeaseQuestion? = nil) {
-    gathered.append(Read(ticket: ticket, tick: tick, question: question))
+  mutating func add(_ read: Read) {
+    gathered.append(read)
     count += 1
+  }
+
+  /// Takes the gathered questions that another member may answer.
+  mutating func takeForwardable() -> [(Ticket, LeaseQuestion)] {
+    guard gathered.contains(where: \.isForwardable) else { return [] }
+    var taken: [(Ticket, LeaseQuestion)] = []
+    gathered.removeAll { read in
+      guard read.isForwardable, let question = read.question else { return false }
+      taken.append((read.ticket, question))
+      return true
+    }
+    count -= taken.count
+    return taken
   }
 
   /// Makes one batch of what is gathered; its context is to be asked for.
@@ -77,16 +92,27 @@ struct WaitingReads {
     return tickets
   }
 
+  /// A read whose time ran out.
+  struct Expired {
+    var ticket: Ticket
+    /// Only this member's own state was behind.
+    var wasConfirmed: Bool
+  }
+
   /// Takes the reads that came at or before `tick`, oldest stage first.
-  mutating func takeExpired(arrivedBy tick: UInt64) -> [Ticket] {
-    var tickets: [Ticket] = []
+  mutating func takeExpired(arrivedBy tick: UInt64) -> [Expired] {
+    var tickets: [Expired] = []
+    var wasConfirmed = true
     func sift(_ reads: inout [Read]) {
       guard reads.contains(where: { $0.tick <= tick }) else { return }
-      for read in reads where read.tick <= tick { tickets.append(read.ticket) }
+      for read in reads where read.tick <= tick {
+        tickets.append(Expired(ticket: read.ticket, wasConfirmed: wasConfirmed))
+      }
       reads.removeAll { $0.tick <= tick }
     }
     for position in confirmed.indices { sift(&confirmed[position].reads) }
     confirmed.removeAll { $0.reads.isEmpty }
+    wasConfirmed = false
     for position in asked.indices { sift(&asked[position].reads) }
     asked.removeAll { $0.reads.isEmpty }
     sift(&gathered)

@@ -38,6 +38,16 @@ extension Store {
     disk: any Disk, to path: String, fileGrowthBytesMax: Int64,
     progress: @escaping (SnapshotProgress) -> Void
   ) throws(SnapshotExportError) -> SnapshotSummary {
+    try writeSnapshotAndHeader(
+      disk: disk, to: path, fileGrowthBytesMax: fileGrowthBytesMax, progress: progress
+    ).summary
+  }
+
+  /// The same for who needs to know what the snapshot is of.
+  public func writeSnapshotAndHeader(
+    disk: any Disk, to path: String, fileGrowthBytesMax: Int64,
+    progress: @escaping (SnapshotProgress) -> Void
+  ) throws(SnapshotExportError) -> (header: SnapshotHeader, summary: SnapshotSummary) {
     let export = try orFail { () throws(StoreError) in
       try self.export(fileGrowthBytesMax: fileGrowthBytesMax)
     }
@@ -69,7 +79,7 @@ extension Store {
       }
     }
     if let failure { throw .snapshot(failure) }
-    return try orFail { () throws(SnapshotError) in try writer.finish() }
+    return (header, try orFail { () throws(SnapshotError) in try writer.finish() })
   }
 }
 

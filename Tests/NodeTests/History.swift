@@ -32,6 +32,8 @@ struct History {
     var readIndex: UInt64?
     /// The highest revision that any client had seen when this was submitted.
     var revisionFloor: Int64
+    /// Whom it was sent to.
+    var member: UInt64
   }
 
   private struct ReadSeen {
@@ -50,6 +52,8 @@ struct History {
 
   /// Whether the member has published itself since its last start.
   var isServing = false
+  /// Members may lag: only a linearizable read shows the newest state.
+  var mayBeStale = false
   /// The highest index the member took for committed.
   var commitIndex: UInt64 = 0
   var failure: SimulationFailure?
@@ -66,15 +70,17 @@ struct History {
   var answeredReads: Int { reads.count }
   var lastLogIndex: UInt64 { UInt64(entries.count) }
 
-  mutating func submit(_ request: Request, client: Int) -> UInt64 {
+  mutating func submit(_ request: Request, client: Int, member: UInt64 = 0) -> UInt64 {
     order += 1
-    records.append(Record(request: request, submitted: order, revisionFloor: highestRevision))
+    records.append(
+      Record(request: request, submitted: order, revisionFloor: highestRevision, member: member))
     return UInt64(records.count - 1)
   }
 
   var submitted: Int { records.count }
 
   func request(_ ticket: UInt64) -> Request { records[Int(ticket)].request }
+  func member(of ticket: UInt64) -> UInt64 { records[Int(ticket)].member }
 
   mutating func answer(write ticket: UInt64, _ result: ApplyResult) throws {
     try close(ticket, .applied(result))
@@ -86,14 +92,19 @@ struct History {
     isLinearizable: Bool
   ) throws {
     try close(ticket, .read)
-    try see(revision: revision, notBelow: records[Int(ticket)].revisionFloor)
+    if mayBeStale && !isLinearizable {
+      highestRevision = max(highestRevision, revision)
+    } else {
+      try see(revision: revision, notBelow: records[Int(ticket)].revisionFloor)
+    }
     if isLinearizable { records[Int(ticket)].readIndex = index }
     reads.append(ReadSeen(ticket: ticket, range: range, index: index, revision: revision, body: body))
   }
 
   mutating func fail(_ ticket: UInt64, _ error: ClientError) throws {
     switch error {
-    case .requestTimedOut, .timedOutByLeaderFailure, .serverStopped, .leaderChanged:
+    case .requestTimedOut, .timedOutByLeaderFailure, .timedOutByConnection, .timedOutByApply, .serverStopped,
+      .leaderChanged:
       try close(ticket, .unknown)
     case .tooManyRequests, .requestTooLarge: try close(ticket, .refused)
     default: try close(ticket, .applied(ApplyResult(headerRevision: -1, outcome: .failure(error))))
@@ -110,9 +121,9 @@ struct History {
   }
 
   /// The member is gone: nobody will answer what was outstanding.
-  mutating func loseOutstanding() {
+  mutating func loseOutstanding(of member: UInt64 = 0) {
     isServing = false
-    for position in records.indices {
+    for position in records.indices where records[position].member == member {
       if case .outstanding = records[position].outcome { records[position].outcome = .unknown }
     }
   }
@@ -130,6 +141,24 @@ struct History {
 
   mutating func noteHash(at index: UInt64, revision: Int64, hash: UInt32) {
     hashes.append(HashSeen(index: index, revision: revision, hash: hash))
+  }
+
+  /// Some member executed an entry: all execute the same one at its index, whatever crashed meanwhile.
+  mutating func applied(_ entry: Entry) throws {
+    if entry.index <= UInt64(entries.count) {
+      guard entries[Int(entry.index) - 1] == entry else {
+        throw SimulationFailure(description: "entry \(entry.index) is not the same on two members")
+      }
+    } else {
+      guard entry.index == UInt64(entries.count) + 1 else {
+        throw SimulationFailure(description: "entry \(entry.index) was executed behind \(entries.count)")
+      }
+      entries.append(entry)
+    }
+  }
+
+  var outstanding: Int {
+    records.count { if case .outstanding = $0.outcome { true } else { false } }
   }
 
   /// Takes in what the log holds now. What was committed must not have changed; the rest may have gone.

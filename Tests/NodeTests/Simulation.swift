@@ -233,7 +233,10 @@ extension Simulation {
       case .leadershipChanged(let leadership): note(leadership.term, leadership.leader)
       case .compactionFinished(let revision): note(UInt64(revision))
       case .autoCompaction: throw SimulationFailure(description: "a compaction that nobody asked for")
-      case .messageRefused: throw SimulationFailure(description: "a message without peers")
+      case .membersChanged(let members, _): note(UInt64(members.count))
+      case .messageRefused, .askLeader, .removedFromCluster, .work, .sendSnapshot, .snapshotFailed,
+        .installSnapshot, .storeReplaced, .digest, .diverged:
+        throw SimulationFailure(description: "\(notice) without peers")
       }
     }
   }

@@ -39,6 +39,7 @@ import Testing
 
   @Test func timeOutsNameALeaderThatFailed() {
     let replica = member()
+    replica.handle(.connectivity(peer: 3, isConnected: true))
     replica.follow(2, term: 5)
     replica.ticks(30)
     replica.put(1)
@@ -126,5 +127,83 @@ import Testing
     #expect(replica.batches.isEmpty, "not durable here yet")
     replica.write()
     #expect(replica.batches.map(\.tickets) == [[nil, Ticket(1)]])
+  }
+
+  @Test func timeOutsNameALostConnection() {
+    let replica = member()
+    replica.follow(2, term: 5)
+    replica.handle(.connectivity(peer: 2, isConnected: true))
+    replica.put(1)
+    replica.flush()
+    replica.ticks(3)
+    replica.handle(.connectivity(peer: 2, isConnected: false))
+    replica.ticks(3)
+    // It is open again, but was not all the time.
+    replica.handle(.connectivity(peer: 2, isConnected: true))
+    for _ in 0..<64 {
+      replica.handle(.tick)
+      replica.follow(2, term: 5)
+    }
+    #expect(replica.replies == [Ticket(1): .timedOutByConnection])
+  }
+
+  @Test func aReadThatIsConfirmedAndNotAppliedSaysSo() {
+    let replica = member()
+    replica.follow(2, term: 5)
+    replica.read(1)
+    replica.flush()
+    let question = replica.sent.last { $0.kind == .readIndex }?.entries[0].data ?? []
+    answer(replica, question, index: 300)
+    for _ in 0..<75 {
+      replica.handle(.tick)
+      replica.follow(2, term: 5)
+    }
+    #expect(replica.replies == [Ticket(1): .timedOutByApply])
+  }
+
+  @Test func questionsAboutLeasesGoToTheLeader() {
+    let replica = member()
+    replica.renew(1, 7)
+    replica.flush()
+    #expect(replica.asked.isEmpty, "nobody to ask yet")
+    replica.follow(2, term: 5)
+    replica.timeToLive(2, 8)
+    replica.flush()
+    #expect(replica.asked[Ticket(1)]?.question == .renew(7) && replica.asked[Ticket(1)]?.leader == 2)
+    #expect(replica.asked[Ticket(2)]?.question == .timeToLive(8))
+    // Asked by another member that took this one for the leader: not passed on.
+    replica.handle(.leaseAsked(Ticket(3), .renew(7)))
+    replica.flush()
+    #expect(replica.asked[Ticket(3)] == nil)
+    #expect(replica.machine.waitingCount == 1, "it waits for the read index, and then is refused")
+  }
+
+  @Test func leadershipMovesToTheBestFollower() {
+    let replica = member()
+    replica.handle(.transferLeadership(Ticket(1), to: 2))
+    #expect(replica.replies == [Ticket(1): .notLeader])
+    replica.win()
+    replica.handle(.transferLeadership(Ticket(2), to: 9))
+    #expect(replica.replies[Ticket(2)] == .badLeaderTransferee)
+    replica.handle(.transferLeadership(Ticket(3), to: replica.memberID))
+    #expect(replica.transferred == [Ticket(3)])
+    // Only 2 has answered anything: it is the one.
+    replica.handle(.transferLeadership(Ticket(4), to: 0))
+    replica.flush()
+    #expect(replica.sent.last { $0.kind == .timeoutNow }?.to == 2)
+    replica.follow(2, term: replica.machine.leadership.term + 1)
+    #expect(replica.transferred == [Ticket(3), Ticket(4)])
+  }
+
+  @Test func aTransferThatComesToNothingTimesOut() {
+    let replica = member()
+    replica.win()
+    replica.handle(.transferLeadership(Ticket(1), to: 3))
+    for _ in 0..<71 {
+      replica.handle(.tick)
+      replica.workTogether()
+    }
+    #expect(replica.replies == [Ticket(1): .timedOutByTransfer])
+    #expect(replica.machine.waitingCount == 0)
   }
 }

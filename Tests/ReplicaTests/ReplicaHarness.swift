@@ -13,6 +13,9 @@ final class ReplicaHarness {
   private(set) var applied: [Ticket: UInt64] = [:]
   private(set) var readsReady: [Ticket: UInt64] = [:]
   private(set) var leaseAnswers: [Ticket: LeaseAnswer] = [:]
+  /// Questions that go to the leader, and to whom.
+  private(set) var asked: [Ticket: (question: LeaseQuestion, leader: UInt64)] = [:]
+  private(set) var transferred: [Ticket] = []
   private(set) var sent: [Message] = []
   private(set) var commands: [RaftCommand] = []
   private(set) var isPublished = false
@@ -87,6 +90,10 @@ final class ReplicaHarness {
         precondition(replies[ticket] == nil && leaseAnswers[ticket] == nil, "answered twice")
         leaseAnswers[ticket] = answer
       case .send(let message): sent.append(message)
+      case .askLeader(let ticket, let question, let leader):
+        precondition(asked[ticket] == nil && replies[ticket] == nil, "answered twice")
+        asked[ticket] = (question, leader)
+      case .transferred(let ticket): transferred.append(ticket)
       case .published: isPublished = true
       case .leadershipChanged, .messageRefused: break
       }

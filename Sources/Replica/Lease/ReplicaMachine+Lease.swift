@@ -2,7 +2,7 @@ public import Model
 import Raft
 
 /// What is asked about a lease once the member knows that it still leads and has applied enough.
-enum LeaseQuestion {
+public enum LeaseQuestion: Hashable, Sendable {
   case renew(Int64)
   case timeToLive(Int64)
 }
@@ -10,6 +10,14 @@ enum LeaseQuestion {
 extension ReplicaMachine {
   /// Takes in the leases that the store holds, before the first `flush`, or when a received snapshot replaced the store.
   public mutating func restoreLeases(_ records: [LeaseRecord]) { lessor.restore(records) }
+
+  /// Hands what only the leader can tell to whoever asks it.
+  mutating func forwardQuestions(_ effects: inout [ReplicaEffect]) {
+    guard knownLeader != configuration.raft.memberID else { return }
+    for (ticket, question) in reads.takeForwardable() {
+      effects.append(.askLeader(ticket, question, leader: knownLeader))
+    }
+  }
 
   /// Proposes a grant. Its id and its time are settled here, so that applying it is the same on every member.
   mutating func grantLease(_ ticket: Ticket, _ grant: LeaseGrant, _ effects: inout [ReplicaEffect]) {

@@ -11,6 +11,7 @@ final class CommitterThread: @unchecked Sendable {
   private enum Task: Sendable {
     case commit
     case defragment(DefragmentCompletion)
+    case install(SnapshotInstallation, @Sendable (StoreRecovery) -> Void)
   }
 
   // Sendable by proof: `committer` and `waiting` are used by the thread alone once it runs.
@@ -23,7 +24,7 @@ final class CommitterThread: @unchecked Sendable {
   private let plan: @Sendable () -> DefragmentPlan
   private let report: @Sendable (CommitReport) -> Void
   private let worked: @Sendable (WorkReport) -> Void
-  private let fail: @Sendable (StoreError) -> Void
+  private let fail: @Sendable (any CustomStringConvertible & Sendable) -> Void
 
   /// - Parameters:
   ///   - plan: where the next defragmentation goes.
@@ -31,7 +32,7 @@ final class CommitterThread: @unchecked Sendable {
   init(
     _ committer: Committer, plan: @escaping @Sendable () -> DefragmentPlan,
     report: @escaping @Sendable (CommitReport) -> Void, worked: @escaping @Sendable (WorkReport) -> Void,
-    fail: @escaping @Sendable (StoreError) -> Void
+    fail: @escaping @Sendable (any CustomStringConvertible & Sendable) -> Void
   ) {
     self.committer = committer
     self.plan = plan
@@ -45,6 +46,13 @@ final class CommitterThread: @unchecked Sendable {
 
   /// Defragments the data file beside live traffic. Whoever asks while one is under way gets its outcome.
   func defragment(_ completion: @escaping DefragmentCompletion) { tasks.push(.defragment(completion)) }
+
+  /// Puts a received snapshot in the place of everything the store holds. An error ends the process.
+  func install(
+    _ installation: SnapshotInstallation, _ completion: @escaping @Sendable (StoreRecovery) -> Void
+  ) {
+    tasks.push(.install(installation, completion))
+  }
 
   /// Ends the thread after what is left to commit.
   func close() { tasks.close() }
@@ -85,7 +93,17 @@ final class CommitterThread: @unchecked Sendable {
   }
 
   private func take(_ task: Task) {
-    guard case .defragment(let completion) = task else { return }
+    switch task {
+    case .commit: return
+    case .defragment(let completion): defragment(for: completion)
+    case .install(let installation, let completion):
+      // It ends with a densely packed file of its own.
+      answer(nil)
+      do throws(SnapshotInstallError) { completion(try installation.run(committer)) } catch { fail(error) }
+    }
+  }
+
+  private func defragment(for completion: @escaping DefragmentCompletion) {
     waiting.append(completion)
     guard !committer.isDefragmenting else { return }
     do throws(StoreError) {

@@ -111,7 +111,17 @@ final class CoreThread: @unchecked Sendable {
       case .prepareLog(let preparation):
         let inbox = self.inbox
         runBeside { inbox.push(.logPrepared(preparation.run())) }
-      case .leadershipChanged, .published, .messageRefused, .logPreparationFailed, .autoCompaction:
+      case .work(let work):
+        let inbox = self.inbox
+        runBeside { if let input = work.run() { inbox.push(input) } }
+      case .installSnapshot(let installation):
+        let inbox = self.inbox
+        committer.install(installation) { inbox.push(.snapshotInstalled($0)) }
+      case .storeReplaced(let recovery):
+        gauge.finishedCompactRevision.store(recovery.finishedCompactRevision, ordering: .releasing)
+        self.notice(notice)
+      case .leadershipChanged, .published, .messageRefused, .logPreparationFailed, .autoCompaction,
+        .askLeader, .membersChanged, .removedFromCluster, .sendSnapshot, .snapshotFailed, .digest, .diverged:
         self.notice(notice)
       }
     }

@@ -1,5 +1,6 @@
 internal import Node
 internal import Raft
+internal import Store
 internal import Synchronization
 internal import WriteAheadLog
 
@@ -29,7 +30,18 @@ final class Ready: Sendable {
       logger.warn(
         "the next segment of the write-ahead log cannot be prepared", ["error": .text(error.description)])
     case .autoCompaction(let event, let policy): logger.log(MaintenanceLog.record(event, policy))
-    case .commitReady, .compactionFinished, .prepareLog: break
+    case .snapshotFailed(let error):
+      logger.warn("no snapshot could be written for a member", ["error": .text(error.description)])
+    case .diverged(let digest, let members):
+      logger.error(
+        "members hold different data",
+        [
+          "applied-index": .unsigned(digest.index), "revision": .integer(digest.revision),
+          "members": .text(members.map(ClusterIdentity.hexadecimal).joined(separator: ",")),
+        ])
+    case .commitReady, .compactionFinished, .prepareLog, .askLeader, .membersChanged, .removedFromCluster,
+      .work, .sendSnapshot, .installSnapshot, .storeReplaced, .digest:
+      break
     }
   }
 

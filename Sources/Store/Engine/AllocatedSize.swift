@@ -21,6 +21,13 @@ final class AllocatedSize: Sendable {
   /// After an open, a commit, or a change of the file.
   func databaseIs(_ bytes: Int64) { database.store(bytes, ordering: .relaxed) }
 
+  /// Everything was replaced; nothing waits for a commit.
+  func restart(databaseBytes: Int64) {
+    database.store(databaseBytes, ordering: .relaxed)
+    pending.store(0, ordering: .relaxed)
+    short.store(false, ordering: .relaxed)
+  }
+
   /// A generation has grown by so much.
   func generationGrew(by bytes: Int) { pending.add(Int64(bytes), ordering: .relaxed) }
 

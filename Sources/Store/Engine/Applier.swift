@@ -7,7 +7,7 @@ internal import Model
 /// finished. Changes name their revision; the caller counts revisions (main one above `revision` for an
 /// entry that changes keys, sub from 0 in execution order). An error from any change poisons the store.
 public final class Applier: @unchecked Sendable {
-  private let store: Store
+  let store: Store
   /// Reads with no bound above: this thread's own changes are visible.
   private let reader: ReadView
   private(set) var filling: Generation
@@ -32,6 +32,20 @@ public final class Applier: @unchecked Sendable {
     coveredFile = published.file
     boundary = filling.publishedBoundary
     reader = try store.view()
+  }
+
+  /// Forgets everything, in favour of what was published by others.
+  func start(from published: Published) throws(StoreError) {
+    filling = published.filling
+    committing = nil
+    boundary = filling.publishedBoundary
+    coveredFile = published.file
+    coveredPages = 0
+    countedBytes = 0
+    openMain = 0
+    lastSub = -1
+    isStale = true
+    try reader.rest(in: published.file)
   }
 
   /// The revision of the last change, finished or not.

@@ -15,6 +15,13 @@ public struct CommitReport: Hashable, Sendable {
   public var rowsDeleted = 0
   /// The compaction that this commit finished.
   public var compactionFinished: Int64?
+  /// What the state is, where other members can compare it: nil while a compaction is under way.
+  public var digest: StateDigest?
+
+  public init(appliedIndex: UInt64, revision: Int64) {
+    self.appliedIndex = appliedIndex
+    self.revision = revision
+  }
 }
 
 /// LMDB's only writer; exactly one, one thread at a time, and each `commitNext` runs from begin to end on the
@@ -84,6 +91,11 @@ public final class Committer: @unchecked Sendable {
       try transaction.commit()
     } catch {
       throw StoreError(error)
+    }
+    if next.scheduled == next.finished {
+      report.digest = StateDigest(
+        index: next.appliedIndex, revision: next.revision, compactRevision: next.scheduled, hash: next.setHash
+      )
     }
     state = next
     copy?.commit(adding: generation?.setHash ?? SetHash())

@@ -78,7 +78,7 @@ extension Store {
     }
   }
 
-  private static func recover(
+  static func recover(
     _ environment: Environment, expected: StoreIdentity?, isNew: Bool
   ) throws(StoreError) -> (StoreRecovery, DiskState, UInt64) {
     let transaction: ReadTransaction

@@ -198,6 +198,17 @@ public final class Store: Sendable {
     withExtendedLifetime(old) {}
   }
 
+  /// Puts another state in the place of everything there is.
+  func replaceAll(_ published: Published) {
+    let old = state.withLock { state in
+      let old = state.published
+      state.published = published
+      return old
+    }
+    allocated.restart(databaseBytes: published.file.usedBytes)
+    withExtendedLifetime(old) {}
+  }
+
   /// After a failed write: every later call throws.
   func poison(_ error: StoreError) {
     state.withLock { state in

@@ -166,6 +166,9 @@ public final class StoreImporter: @unchecked Sendable {
     rows.removeAll()
     return state.revision
   }
+
+  /// The finished file as a store has it: an environment must not be opened twice.
+  func storeFile(options: StoreOptions) -> StoreFile { StoreFile(environment, options: options) }
 }
 
 /// Where a cluster begins that is restored from a snapshot: its log is a new one.

@@ -45,6 +45,19 @@ extension ReadView {
     }
   }
 
+  /// The ids of members that were removed, ascending.
+  public func removedMembers() throws(StoreError) -> [UInt64] {
+    var ids: [UInt64] = []
+    let end = Array(removedPrefix.dropLast()) + [removedPrefix[removedPrefix.count - 1] + 1]
+    try tableRows(.meta, from: removedPrefix, to: .before(end)) { (key, _) throws(StoreError) -> ScanStep in
+      if key.count == removedPrefix.count + 8 {
+        ids.append(key.dropFirst(removedPrefix.count).reduce(0) { $0 << 8 | UInt64($1) })
+      }
+      return .next
+    }
+    return ids
+  }
+
   /// Nil until the first leader has set it.
   public func clusterVersion() throws(StoreError) -> String? {
     try value(table: .meta, key: clusterVersionKey).map { String(decoding: $0, as: UTF8.self) }
@@ -73,8 +86,20 @@ extension Applier {
     return records
   }
 
+  /// Removes a member for good: its id is remembered and never used again.
   public func removeMember(_ id: UInt64) throws(StoreError) {
     if try member(id) != nil { try deleteRow(table: .member, key: memberKey(id)) }
+    try putRow(table: .meta, key: removedKey(id), value: [])
+  }
+
+  /// Whether a member of this id was removed once.
+  public func isRemoved(_ id: UInt64) throws(StoreError) -> Bool {
+    try value(table: .meta, key: removedKey(id)) != nil
+  }
+
+  /// Nil until a leader has set it.
+  public func clusterVersion() throws(StoreError) -> String? {
+    try value(table: .meta, key: clusterVersionKey).map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// What a member announces about itself after it has started. Of a member that is unknown, or has been removed
@@ -101,6 +126,15 @@ extension Applier {
 
 private let clusterVersionKey = Array("clusterVersion".utf8)
 private let downgradeKey = Array("downgrade".utf8)
+
+/// A row of `meta` without content for each member that was removed: "removed:" and the id.
+private let removedPrefix = Array("removed:".utf8)
+
+private func removedKey(_ id: UInt64) -> [UInt8] {
+  var key = removedPrefix
+  key.appendBigEndian(id)
+  return key
+}
 
 private func memberKey(_ id: UInt64) -> [UInt8] {
   var key: [UInt8] = []
