@@ -113,10 +113,11 @@ let edge: [Target] = [
     name: "Server",
     dependencies: [
       "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Disk", "Metrics", "Replica", "Raft",
-      "Model", "Primitives", "CPrimitives",
+      "Model", "Primitives", "CPrimitives", "CZlib",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "Yams", package: "Yams"),
     ],
     swiftSettings: settings),
 ]
@@ -203,6 +204,7 @@ let edgeDependencies: [Package.Dependency] = [
   .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
   .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
   .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+  .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
 ]
 
 let package = Package(

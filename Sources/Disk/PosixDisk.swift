@@ -3,7 +3,11 @@ import Glibc
 
 /// The real disk: plain system calls, EINTR retried, short reads and writes continued.
 public struct PosixDisk: Disk {
-  public init() {}
+  private let syncs: Bool
+
+  /// - Parameter syncs: false makes every sync return at once: a power cut may lose or tear anything written
+  ///   (`--unsafe-no-fsync`).
+  public init(syncs: Bool = true) { self.syncs = syncs }
 
   public func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any DiskFile {
     let flags: Int32
@@ -15,7 +19,7 @@ public struct PosixDisk: Disk {
     }
     let descriptor = retrying { Glibc.open(path, flags, 0o600) }
     guard descriptor >= 0 else { throw DiskError(last: operation, path) }
-    return PosixFile(path: path, descriptor: descriptor)
+    return PosixFile(path: path, descriptor: descriptor, syncs: syncs)
   }
 
   public func createDirectory(_ path: String) throws(DiskError) {
@@ -57,6 +61,7 @@ public struct PosixDisk: Disk {
   }
 
   public func syncDirectory(_ path: String) throws(DiskError) {
+    guard syncs else { return }
     let descriptor = retrying { Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
     guard descriptor >= 0 else { throw DiskError(last: .syncDirectory, path) }
     defer { Glibc.close(descriptor) }
@@ -87,10 +92,12 @@ public struct PosixDisk: Disk {
 private final class PosixFile: DiskFile {
   let path: String
   private var descriptor: Int32
+  private let syncs: Bool
 
-  init(path: String, descriptor: Int32) {
+  init(path: String, descriptor: Int32, syncs: Bool) {
     self.path = path
     self.descriptor = descriptor
+    self.syncs = syncs
   }
 
   deinit { close() }
@@ -153,6 +160,7 @@ private final class PosixFile: DiskFile {
   }
 
   func syncData() throws(DiskError) {
+    guard syncs else { return }
     guard retrying({ fdatasync(descriptor) }) == 0 else { throw DiskError(last: .sync, path) }
   }
 

@@ -22,6 +22,9 @@ public struct FrontendContext: Sendable {
   public var runLong: @Sendable (@escaping @Sendable () -> Void) -> Void
   /// Defragments the data file, or joins the defragmentation under way; told the reason if nothing came of it.
   public var defragment: @Sendable (@escaping @Sendable (ClientError?) -> Void) -> Void
+  /// Unary calls that take longer are reported.
+  public var slowCallNanoseconds = Int64.max
+  public var reportSlowCall: @Sendable (SlowCall) -> Void = { _ in }
   /// Told of an error of the store that a read met; the client has been refused.
   public var report: @Sendable (StoreError) -> Void
 

@@ -68,7 +68,10 @@ extension LoopFrontend {
 
   /// Answers a call from the pool, with a view of its own.
   func serveLong(_ call: RPCCall, _ evaluate: @escaping LongReads.Evaluation) {
-    readLong(for: call, evaluate) { [self] outcome in answer(call, outcome) }
+    readLong(for: call, evaluate) { [self] outcome in
+      noteIfSlow(call, now: .now(), responseBytes: (try? outcome.get().count) ?? -1)
+      answer(call, outcome)
+    }
   }
 
   /// Makes a read that is part of answering a call; nothing is called if the call ends first.

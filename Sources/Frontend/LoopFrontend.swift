@@ -215,6 +215,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     let began = NIODeadline.now()
     for answer in answers {
       guard let waiting = pending.take(answer.ticket) else { continue }
+      noteIfSlow(waiting, answer, now: began)
       switch answer {
       case .applied(_, let revision, let body): complete(waiting, revision: revision, body: body)
       case .failed(_, let error): fail(waiting, error)

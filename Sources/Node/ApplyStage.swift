@@ -86,7 +86,7 @@ struct ApplyStage {
   /// Executes what waits while the filling generation is below `generationBytesMax` or can be handed over.
   /// - Returns: the index of the last entry executed and published, and the configuration if it changed.
   mutating func run(
-    generationBytesMax: Int, _ answers: inout [Answer]
+    generationBytesMax: Int, watch: inout ApplyTimes?, _ answers: inout [Answer]
   ) throws(NodeError) -> (applied: UInt64, changed: ConfState?)? {
     isAtDigest = false
     guard !waiting.isEmpty else { return nil }
@@ -101,6 +101,7 @@ struct ApplyStage {
         if let recorder { recorder(entry) }
         applied = entry.index
         position += 1
+        watch?.applied(entry.index)
         // A committer that is still at work is not waited for: that costs a comparison, not time.
         if entry.index.isMultiple(of: digestInterval), try !isCommitting() {
           isAtDigest = true
@@ -113,6 +114,7 @@ struct ApplyStage {
     }
     guard let applied else { return nil }
     applier.publish()
+    watch?.finished()
     return (applied, changed)
   }
 

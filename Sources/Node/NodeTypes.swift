@@ -91,6 +91,21 @@ public enum NodeNotice: Sendable {
   case diverged(StateDigest, members: [UInt64])
   /// Automatic compaction began, ended or failed; nothing is to be done.
   case autoCompaction(AutoCompaction.Event, AutoCompactionPolicy)
+  /// Some entries, the last with this index, took longer to apply than they should; nothing is to be done.
+  case slowApply(nanoseconds: UInt64, entries: Int, lastIndex: UInt64)
+}
+
+/// Watches over the time that entries take to apply.
+public struct ApplyWatch: Sendable {
+  /// Monotonic, in nanoseconds.
+  public var clock: @Sendable () -> UInt64
+  /// What is not worth a notice.
+  public var expectedNanoseconds: UInt64
+
+  public init(expectedNanoseconds: UInt64, clock: @escaping @Sendable () -> UInt64) {
+    self.expectedNanoseconds = expectedNanoseconds
+    self.clock = clock
+  }
 }
 
 /// What a `Node` wants done; reused from call to call. Everything in it may leave at once: nothing is put here that
@@ -188,6 +203,8 @@ public struct NodeOptions: Sendable {
   public var digestInterval: UInt64 = 100_000
   /// Sees every executed entry, in order: for checks.
   public var recorder: (@Sendable (Entry) -> Void)?
+  /// Nil: nobody watches.
+  public var applyWatch: ApplyWatch?
 
   public init(
     replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 1_000_000_000,

@@ -234,6 +234,7 @@ extension Simulation {
       case .compactionFinished(let revision): note(UInt64(revision))
       case .autoCompaction: throw SimulationFailure(description: "a compaction that nobody asked for")
       case .membersChanged(let members, _): note(UInt64(members.count))
+      case .slowApply: throw SimulationFailure(description: "a slow apply without a clock")
       case .messageRefused, .askLeader, .removedFromCluster, .work, .sendSnapshot, .snapshotFailed,
         .installSnapshot, .storeReplaced, .digest, .diverged:
         throw SimulationFailure(description: "\(notice) without peers")

@@ -131,10 +131,7 @@ import Testing
       ["ETCD_LISTEN_CLIENT_URLS": "foo"],
       "invalid value \"foo\" for ETCD_LISTEN_CLIENT_URLS: URL scheme must be http, https, unix, or unixs: foo"
     ),
-    (
-      ["ETCD_CONFIG_FILE": "/x"],
-      "ETCD_CONFIG_FILE: configuration files is not supported by this version of cairn"
-    ),
+    (["ETCD_CONFIG_FILE": "/no/such"], "open /no/such: no such file or directory"),
   ])
   func `a variable that does not parse ends with 1`(_ environment: [String: String], _ text: String) {
     #expect(Outcome.stop([], environment)?.exitCode == 1)

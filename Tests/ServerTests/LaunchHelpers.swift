@@ -24,9 +24,13 @@ enum Outcome {
     }
   }
 
-  /// The text of the `error` field of "failed to verify flags".
   static func verifyError(_ arguments: [String], _ environment: [String: String] = [:]) -> String? {
-    let record = stop(arguments, environment)?.notices.first { $0.message == "failed to verify flags" }
+    stop(arguments, environment).flatMap(verifyError)
+  }
+
+  /// The text of the `error` field of "failed to verify flags".
+  static func verifyError(_ stop: LaunchPlan.Stop) -> String? {
+    let record = stop.notices.first { $0.message == "failed to verify flags" }
     guard case .text(let text) = record?.fields.pairs.first(where: { $0.name == "error" })?.value else {
       return nil
     }

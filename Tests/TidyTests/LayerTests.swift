@@ -62,7 +62,7 @@ import Testing
       domain.union(network).union([
         "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Snapshot", "Disk", "Metrics",
         "Replica", "Raft",
-        "Crypto", "CPrimitives", "Synchronization", "Glibc",
+        "Crypto", "CPrimitives", "CZlib", "Synchronization", "Glibc", "Yams",
       ])),
     Module("cairn", .executable, ["Server", "Foundation"]),
   ]

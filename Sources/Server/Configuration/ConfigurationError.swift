@@ -10,6 +10,10 @@ public enum ConfigurationError: Error, Equatable, Sendable, CustomStringConverti
   case conflictingVariable(String)
   /// Clients cannot be told where to connect; logged twice, as etcd does.
   case advertiseClientURLsUnset
+  /// The configuration file cannot be read or has a wrong type somewhere; the text is etcd's.
+  case unusableFile(String)
+  /// An address in the configuration file is none; etcd prints this without a log line.
+  case unusableFileURL(flag: String, reason: String)
   /// No such level; etcd panics over it with exit code 2.
   case unrecognizedLogLevel(String)
 
@@ -22,6 +26,8 @@ public enum ConfigurationError: Error, Equatable, Sendable, CustomStringConverti
         + "(either unset environment variable or disable flag))"
     case .advertiseClientURLsUnset:
       "--advertise-client-urls is required when --listen-client-urls is set explicitly"
+    case .unusableFile(let text): text
+    case .unusableFileURL(let flag, let reason): "unexpected error setting up \(flag): \(reason)"
     case .unrecognizedLogLevel(let level): "unrecognized level: \(GoValueSyntax.quoted(level))"
     }
   }

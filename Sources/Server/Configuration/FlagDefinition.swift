@@ -16,6 +16,8 @@ public struct FlagDefinition: Sendable {
     case urls
     case names
     case choice([String], quotesValueInError: Bool)
+    /// `Name=bool,...`; given twice, it counts together.
+    case featureGates
     /// Accepted in any form and without effect since etcd 3.0.
     case ignored
   }
@@ -94,6 +96,7 @@ public struct FlagDefinition: Sendable {
       guard choices.contains(text) else {
         throw ValueSyntaxError(quotes ? "invalid value \(GoValueSyntax.quoted(text))" : "invalid value")
       }
+    case .featureGates: _ = try FeatureGates(parsing: text)
     case .text, .names, .ignored: break
     }
   }
@@ -105,7 +108,7 @@ public struct FlagDefinition: Sendable {
     case .integer: (try? GoValueSyntax.integer(left)) == (try? GoValueSyntax.integer(right))
     case .unsigned, .unsigned32: (try? GoValueSyntax.unsigned(left)) == (try? GoValueSyntax.unsigned(right))
     case .duration: (try? GoDuration(parsing: left)) == (try? GoDuration(parsing: right))
-    case .text, .urls, .names, .choice, .ignored: left == right
+    case .text, .urls, .names, .choice, .featureGates, .ignored: left == right
     }
   }
 

@@ -2,9 +2,13 @@ internal import Model
 
 /// The values given for flags; what was not given has its default.
 public struct FlagValues: Sendable {
+  public enum Source: Sendable { case commandLine, file }
+
+  /// Addresses that a file gives to listen on need none to advertise beside them, as etcd has it.
+  public let source: Source
   private var given: [String: String] = [:]
 
-  public init() {}
+  public init(source: Source = .commandLine) { self.source = source }
 
   /// True when a flag or a variable set it, be it to its default.
   public func isSet(_ name: String) -> Bool { given[name] != nil }
@@ -19,7 +23,11 @@ public struct FlagValues: Sendable {
 
   mutating func set(_ definition: FlagDefinition, to text: String) throws(ValueSyntaxError) {
     try definition.check(text)
-    given[definition.name] = text
+    if case .featureGates = definition.kind, let earlier = given[definition.name] {
+      given[definition.name] = "\(earlier),\(text)"
+    } else {
+      given[definition.name] = text
+    }
   }
 }
 

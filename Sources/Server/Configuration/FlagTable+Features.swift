@@ -68,20 +68,20 @@ extension FlagTable {
     .init("logger", .text, "zap", .logging, "Only 'zap', etcd's structured lines."),
     .init(
       "log-outputs", .names, "default", .logging,
-      "'default' or 'stderr', 'stdout', or a comma-separated list with file paths."),
+      "'default' (the journal under systemd, else stderr), 'stderr', 'stdout', 'systemd/journal', file paths."),
     .init("log-level", .text, "info", .logging, "debug, info, warn, error, panic or fatal."),
     .init("log-format", .text, "json", .logging, "'json' or 'console'."),
     .init(
-      "enable-log-rotation", .boolean, "false", .logging, .notBuilt("log rotation"), "Rotate a log file."),
+      "enable-log-rotation", .boolean, "false", .logging, "Rotate the one file among the log outputs."),
     .init(
       "log-rotation-config-json", .text,
       #"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, .logging,
-      .notBuilt("log rotation"), "How log files are rotated."),
+      "How the log file is rotated: size in MB, age in days, number kept (0: no limit), local time, gzip."),
     .init(
-      "warning-unary-request-duration", .duration, "300ms", .logging, .notBuilt("warnings of slow requests"),
+      "warning-unary-request-duration", .duration, "300ms", .logging,
       "Warn of requests that take longer than this."),
     .init(
-      "warning-apply-duration", .duration, "100ms", .logging, .notBuilt("warnings of slow requests"),
+      "warning-apply-duration", .duration, "100ms", .logging,
       "Warn of entries that take longer than this to apply."),
   ]
 
@@ -104,7 +104,7 @@ extension FlagTable {
   ]
 
   static let features: [FlagDefinition] = [
-    .init("feature-gates", .text, "", .features, "Name=bool,... for the gates of the API level."),
+    .init("feature-gates", .featureGates, "", .features, "Name=bool,... for the gates of the API level."),
     .init(
       "corrupt-check-time", .duration, "0s", .features, .notBuilt("corruption checks between members"),
       "Time between comparisons of the members' data."),
@@ -133,14 +133,14 @@ extension FlagTable {
       "force-new-cluster", .boolean, "false", .unsafe, .notBuilt("forcing a new cluster"),
       "Make a one-member cluster of this member's data."),
     .init(
-      "unsafe-no-fsync", .boolean, "false", .unsafe, .notBuilt("running without fsync"),
-      "Do not sync; loses data."),
+      "unsafe-no-fsync", .boolean, "false", .unsafe,
+      "Do not sync the log: a power cut loses what was acknowledged."),
   ]
 
   /// The general options, which the usage text explains, and what etcd has ignored since its 2.x days.
   static let hidden: [FlagDefinition] =
     [
-      .init("config-file", .text, "", .hidden, .notBuilt("configuration files"), ""),
+      .init("config-file", .text, "", .hidden, ""),
       .init("version", .boolean, "false", .hidden, ""),
       .init("discovery-dial-timeout", .duration, "2s", .hidden, .notBuilt("discovery"), ""),
       .init("discovery-request-timeout", .duration, "5s", .hidden, .notBuilt("discovery"), ""),

@@ -60,8 +60,8 @@ public enum FlagTable {
       "grpc-keepalive-timeout", .duration, "20s", .member,
       "Time to wait for the answer to a ping before the connection is closed (0 disables)."),
     .init(
-      "socket-reuse-port", .boolean, "false", .member, .notBuilt("sharing ports"),
-      "Set SO_REUSEPORT on listeners."),
+      "socket-reuse-port", .boolean, "false", .member,
+      "Set SO_REUSEPORT on listeners: another process may listen on the same port."),
     .init(
       "socket-reuse-address", .boolean, "false", .member, .withoutEffect,
       "Set SO_REUSEADDR on listeners; always on."),
@@ -70,7 +70,8 @@ public enum FlagTable {
     .init(
       "raft-write-timeout", .duration, "5s", .member, .withoutEffect, "Write timeout of peer connections."),
     .init(
-      "memory-mlock", .boolean, "false", .member, .notBuilt("locking memory"), "Keep all pages in RAM."),
+      "memory-mlock", .boolean, "false", .member,
+      "Keep pages in RAM once they are there; needs the right to lock memory."),
   ]
 
   private static let clustering: [FlagDefinition] = [

@@ -40,11 +40,15 @@ public enum LaunchPlan: Sendable {
     }
     do throws(ConfigurationError) {
       let environment = prepared(environment, &notices)
-      if let path = environment["ETCD_CONFIG_FILE"], !path.isEmpty {
-        throw ConfigurationError.notBuilt(flag: "ETCD_CONFIG_FILE", feature: "configuration files")
+      let flags: FlagValues
+      if let path = ConfigurationFile.path(parser.values, environment) {
+        flags = try ConfigurationFile.read(path: path)
+        notices.append(ConfigurationFile.loaded(path: path))
+      } else {
+        try parser.merge(environment: environment, notices: &notices)
+        flags = parser.values
       }
-      try parser.merge(environment: environment, notices: &notices)
-      let configuration = try ServerConfiguration(flags: parser.values, notices: &notices)
+      let configuration = try ServerConfiguration(flags: flags, notices: &notices)
       notices.append(running(arguments))
       return .start(configuration, notices: notices)
     } catch {
@@ -71,7 +75,8 @@ public enum LaunchPlan: Sendable {
     LogRecord(.info, "Running: ", ["args": .list(["cairn"] + Redaction.arguments(arguments))])
   }
 
-  private static func failure(
+  /// How a launch ends that cannot go on.
+  static func failure(
     _ error: ConfigurationError, _ notices: [LogRecord], _ arguments: [String]
   ) -> Stop {
     var stop = Stop(exitCode: 1, notices: notices)
@@ -82,7 +87,8 @@ public enum LaunchPlan: Sendable {
     case .conflictingVariable(let variable):
       stop.notices.append(
         LogRecord(.fatal, error.description, ["environment-variable": .text(variable)]))
-    case .invalid, .notBuilt, .advertiseClientURLsUnset:
+    case .unusableFileURL: stop.standardError = "\(error)\n"
+    case .invalid, .notBuilt, .advertiseClientURLsUnset, .unusableFile:
       let field: LogFields = ["error": .text(error.description)]
       stop.notices.append(running(arguments))
       stop.notices.append(LogRecord(.warn, "failed to verify flags", field))

@@ -5,7 +5,7 @@ internal import Replica
 extension ServerConfiguration {
   /// Builds and validates; warnings of valid but questionable settings go to `notices`.
   public init(flags: FlagValues, notices: inout [LogRecord]) throws(ConfigurationError) {
-    let (level, format, outputs) = try Self.logging(flags)
+    let (level, format, outputs, rotation) = try Self.logging(flags)
     let values = TypedFlags(flags: flags)
     let name = flags.text("name")
     let advertisePeerURLs = values.urls("initial-advertise-peer-urls")
@@ -13,7 +13,9 @@ extension ServerConfiguration {
     if name != "default", initialCluster == FlagTable.byName["initial-cluster"]?.defaultText {
       initialCluster = advertisePeerURLs.map { "\(name)=\($0)" }.joined(separator: ",")
     }
-    let clientURLsNeedAdvertising = flags.isSet("listen-client-urls") && !flags.isSet("advertise-client-urls")
+    let clientURLsNeedAdvertising =
+      flags.source == .commandLine && flags.isSet("listen-client-urls")
+      && !flags.isSet("advertise-client-urls")
     self.init(
       name: name,
       dataDirectory: flags.text("data-dir"),
@@ -39,13 +41,17 @@ extension ServerConfiguration {
       watchProgressInterval: values.duration("watch-progress-notify-interval"),
       autoCompaction: nil,
       bootstrapDefragmentMegabytes: values.unsigned("bootstrap-defrag-threshold-megabytes"),
-      featureGates: FeatureGates(),
-      logLevel: level, logFormat: format, logOutputs: outputs)
+      warningUnaryRequestDuration: values.duration("warning-unary-request-duration"),
+      warningApplyDuration: values.duration("warning-apply-duration"),
+      featureGates: values.featureGates("feature-gates"),
+      locksMemory: values.boolean("memory-mlock"), reusesPort: values.boolean("socket-reuse-port"),
+      skipsSync: values.boolean("unsafe-no-fsync"),
+      logLevel: level, logFormat: format, logOutputs: outputs, logRotation: rotation)
     listenClientHTTPURLs = values.urls("listen-client-http-urls")
     listenMetricsURLs = values.urls("listen-metrics-urls")
     hasExtensiveMetrics = flags.text("metrics") == "extensive"
     try Self.refuseUnbuilt(flags)
-    featureGates = try FeatureGates(parsing: flags.text("feature-gates"))
+    try featureGates.check()
     if flags.text("discovery-fallback") == "proxy" {
       throw .invalid(#"v2 proxy is deprecated, and --discovery-fallback can't be configured as "proxy""#)
     }
@@ -63,29 +69,43 @@ extension ServerConfiguration {
   /// etcd sets its logger up before it checks anything else.
   private static func logging(
     _ flags: FlagValues
-  ) throws(ConfigurationError) -> (LogLevel, LogFormat, [String]) {
+  ) throws(ConfigurationError) -> (LogLevel, LogFormat, [String], LogRotation?) {
     switch flags.text("logger") {
     case "zap": break
     case "capnslog": throw .invalid("--logger=capnslog is removed in v3.5")
     default: throw .invalid("unknown logger option \(GoValueSyntax.quoted(flags.text("logger")))")
     }
-    var outputs: [String] = []
-    for output in flags.text("log-outputs").split(separator: ",") where !outputs.contains(String(output)) {
-      outputs.append(String(output))
+    let outputs = try logOutputs(flags.text("log-outputs"))
+    var rotation: LogRotation?
+    if TypedFlags(flags: flags).boolean("enable-log-rotation") {
+      try LogRotation.check(outputs)
+      rotation = try LogRotation(parsing: flags.text("log-rotation-config-json"))
     }
-    if outputs.count > 1, outputs.contains("default") {
-      throw .invalid(#"multi logoutput for "default" is not supported yet"#)
-    }
-    if outputs.contains("systemd/journal") {
-      throw .notBuilt(flag: "--log-outputs=systemd/journal", feature: "logging to the journal")
-    }
+    try checkJournal(outputs)
     guard let level = LogLevel(parsing: flags.text("log-level")) else {
       throw .unrecognizedLogLevel(flags.text("log-level"))
     }
     guard let format = LogFormat(rawValue: flags.text("log-format")) else {
       throw .invalid("unknown log format \(GoValueSyntax.quoted(flags.text("log-format")))")
     }
-    return (level, format, outputs.isEmpty ? ["default"] : outputs)
+    return (level, format, outputs, rotation)
+  }
+
+  /// Sorted and without repetitions, as etcd keeps them.
+  private static func logOutputs(_ text: String) throws(ConfigurationError) -> [String] {
+    let outputs = Set(text.split(separator: ",").map(String.init)).sorted()
+    if outputs.count > 1, outputs.contains("default") {
+      throw .invalid(#"multi logoutput for "default" is not supported yet"#)
+    }
+    return outputs.isEmpty ? ["default"] : outputs
+  }
+
+  private static func checkJournal(_ outputs: [String]) throws(ConfigurationError) {
+    guard outputs.contains("systemd/journal"), outputs.count > 1 else { return }
+    let list = outputs.map(GoValueSyntax.quoted).joined(separator: " ")
+    throw .invalid(
+      "running with systemd/journal but other '--log-outputs' values ([\(list)]) are configured with 'default'; "
+        + "override 'default' value with something else")
   }
 
   /// Nothing that was asked for is silently left out.
@@ -111,6 +131,11 @@ extension ServerConfiguration {
           .warn,
           "--v2-deprecation is deprecated and scheduled for removal in v3.8. "
             + "The default value is enforced, ignoring user input.", [:]))
+    }
+    if skipsSync {
+      records.append(
+        LogRecord(
+          .warn, "--unsafe-no-fsync: what is acknowledged is not on disk; a power cut loses it", [:]))
     }
     if maxRequestBytes > 10 * 1024 * 1024 {
       records.append(
@@ -150,6 +175,8 @@ private struct TypedFlags {
   func unsigned(_ name: String) -> UInt64 { converted(name, GoValueSyntax.unsigned) }
   func unsigned32(_ name: String) -> UInt32 { converted(name, FlagDefinition.unsigned32) }
   func duration(_ name: String) -> GoDuration { converted(name, GoDuration.init(parsing:)) }
+
+  func featureGates(_ name: String) -> FeatureGates { converted(name, FeatureGates.init(parsing:)) }
 
   func urls(_ name: String) -> [EndpointURL] {
     if flags.text(name).isEmpty {

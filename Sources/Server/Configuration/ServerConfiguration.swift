@@ -57,15 +57,28 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var autoCompaction: AutoCompactionPolicy?
   /// Defragment at the start when at least so many megabytes are free inside the file; 0: never.
   public var bootstrapDefragmentMegabytes: UInt64
-  /// Gates that differ from their defaults and are built.
+  /// A request that takes longer is warned of; zero or less: every one.
+  public var warningUnaryRequestDuration: GoDuration
+  /// Entries that take longer to apply are warned of; zero or less: all.
+  public var warningApplyDuration: GoDuration
   public var featureGates: FeatureGates
 
   /// `--metrics extensive`: the times of gRPC calls in buckets too.
   public var hasExtensiveMetrics = false
+
+  /// Pages stay in memory once they are there.
+  public var locksMemory: Bool
+  /// Another process may listen on the same ports.
+  public var reusesPort: Bool
+  /// The log is not synced: a power cut loses what was acknowledged, and may leave the log behind the store.
+  public var skipsSync: Bool
+
   public var logLevel: LogLevel
   public var logFormat: LogFormat
-  /// `default`, `stderr`, `stdout` and file paths.
+  /// `default`, `stderr`, `stdout`, `systemd/journal` and file paths.
   public var logOutputs: [String]
+  /// Nil: log files grow without end.
+  public var logRotation: LogRotation?
 
   /// The largest size the store may have, in bytes; nil for no limit.
   public var effectiveQuotaBytes: Int64? {

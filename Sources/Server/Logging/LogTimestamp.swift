@@ -14,6 +14,14 @@ public struct LogTimestamp: Sendable, Equatable {
     return LogTimestamp(milliseconds: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
   }
 
+  /// This moment's local time, as if it were UTC: what `text` then says is what a clock on the wall shows.
+  var inLocalTime: LogTimestamp {
+    var seconds = time_t(milliseconds.flooringDivided(by: 1_000))
+    var parts = tm()
+    guard localtime_r(&seconds, &parts) != nil else { return self }
+    return LogTimestamp(milliseconds: milliseconds + Int64(parts.tm_gmtoff) * 1_000)
+  }
+
   /// `2026-01-02T03:04:05.678Z`
   public var text: String {
     let seconds = milliseconds.flooringDivided(by: 1_000)

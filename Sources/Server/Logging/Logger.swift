@@ -22,10 +22,14 @@ public final class Logger: Sendable {
   }
 
   /// The logger that a configuration asks for.
-  public convenience init(_ configuration: ServerConfiguration) throws(ConfigurationError) {
+  /// - Parameter journalStream: systemd's `JOURNAL_STREAM`.
+  public convenience init(
+    _ configuration: ServerConfiguration, journalStream: String?
+  ) throws(ConfigurationError) {
     self.init(
       level: configuration.logLevel, format: configuration.logFormat,
-      outputs: try LogOutput.outputs(named: configuration.logOutputs))
+      outputs: try LogOutput.outputs(
+        named: configuration.logOutputs, rotation: configuration.logRotation, journalStream: journalStream))
   }
 
   public func debug(
@@ -72,7 +76,8 @@ public final class Logger: Sendable {
   private func write(_ level: LogLevel, _ message: String, _ fields: LogFields, _ caller: String) {
     encoder.withLock { encoder in
       encoder.encode(format, level, clock(), caller: caller, message: message, fields: fields)
-      for output in outputs { output.write(encoder.bytes) }
+      let line = LogLine(bytes: encoder.bytes, level: level, caller: caller)
+      for output in outputs { output.write(line) }
     }
   }
 }

@@ -1,3 +1,4 @@
+internal import Frontend
 internal import Replica
 
 /// The log lines of what a member does by itself, in etcd's words.
@@ -29,5 +30,32 @@ enum MaintenanceLog {
       fields.append("retry-interval", .duration(.milliseconds(Int64(clamping: milliseconds))))
       return LogRecord(.warn, "failed auto \(mode) compaction", fields)
     }
+  }
+
+  /// Names entries by their index in the log, not by their content: keys are not logged.
+  static func slowApply(
+    _ took: UInt64, entries: Int, lastIndex: UInt64, expected: GoDuration
+  ) -> LogRecord {
+    let first = lastIndex + 1 - min(UInt64(entries), lastIndex)
+    return LogRecord(
+      .warn, "apply request took too long",
+      [
+        "took": .duration(GoDuration(nanoseconds: Int64(clamping: took))), "expected-duration": .duration(expected),
+        "prefix": "", "request": .text(first == lastIndex ? "entry \(first)" : "entries \(first) to \(lastIndex)"),
+        "response": "",
+      ])
+  }
+
+  /// etcd's line with etcd's -1 for what is not known. The request itself is left out: it holds keys.
+  static func slowCall(_ call: SlowCall, now: LogTimestamp) -> LogRecord {
+    let spent = GoDuration(nanoseconds: call.nanoseconds)
+    return LogRecord(
+      .warn, "request stats",
+      [
+        "start time": .text(LogTimestamp(milliseconds: now.milliseconds - spent.nanoseconds / 1_000_000).text),
+        "time spent": .duration(spent), "remote": .text(call.remote), "response type": .text(call.path),
+        "request count": -1, "request size": -1, "response count": -1,
+        "response size": .integer(Int64(call.responseBytes)), "request content": "",
+      ])
   }
 }

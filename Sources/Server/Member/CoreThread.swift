@@ -121,7 +121,8 @@ final class CoreThread: @unchecked Sendable {
         gauge.finishedCompactRevision.store(recovery.finishedCompactRevision, ordering: .releasing)
         self.notice(notice)
       case .leadershipChanged, .published, .messageRefused, .logPreparationFailed, .autoCompaction,
-        .askLeader, .membersChanged, .removedFromCluster, .sendSnapshot, .snapshotFailed, .digest, .diverged:
+        .slowApply, .askLeader, .membersChanged, .removedFromCluster, .sendSnapshot, .snapshotFailed,
+        .digest, .diverged:
         self.notice(notice)
       }
     }

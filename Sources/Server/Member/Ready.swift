@@ -8,6 +8,9 @@ internal import WriteAheadLog
 final class Ready: Sendable {
   private let isPublished = Atomic<Bool>(false)
   private let wakes = Inbox<Void>()
+  private let expectedApply: GoDuration
+
+  init(expectedApply: GoDuration) { self.expectedApply = expectedApply }
 
   /// From the core thread.
   func take(_ notice: NodeNotice, _ logger: Logger) {
@@ -30,6 +33,8 @@ final class Ready: Sendable {
       logger.warn(
         "the next segment of the write-ahead log cannot be prepared", ["error": .text(error.description)])
     case .autoCompaction(let event, let policy): logger.log(MaintenanceLog.record(event, policy))
+    case .slowApply(let took, let entries, let index):
+      logger.log(MaintenanceLog.slowApply(took, entries: entries, lastIndex: index, expected: expectedApply))
     case .snapshotFailed(let error):
       logger.warn("no snapshot could be written for a member", ["error": .text(error.description)])
     case .diverged(let digest, let members):

@@ -54,12 +54,13 @@ final class RunningMember {
 
   /// Opens the member's files and starts its threads; it serves nobody yet.
   static func open(_ configuration: ServerConfiguration, _ logger: Logger) throws -> RunningMember {
-    let disk = PosixDisk()
+    let disk = PosixDisk(syncs: !configuration.skipsSync)
     let directory = try DataDirectory.open(
       configuration.dataDirectory, walPath: configuration.walDirectory, disk: disk)
     for found in directory.found { DirectoryPermission.warnings(found).forEach(logger.log) }
     try SnapshotDownloads.removeLeftovers(disk: disk, directory: directory.snapshotPath)
     let (store, members) = try openStore(configuration, directory, disk)
+    if configuration.locksMemory { try MemoryLock.acquire() }
     var options = nodeOptions(configuration, identity: store.recovery.identity)
     options.stopwatch = { monotonicNanoseconds() }
     let monitoring = Monitoring()
@@ -116,11 +117,15 @@ final class RunningMember {
       startMilliseconds: UInt64(clamping: LogTimestamp.now().milliseconds), name: configuration.name,
       clientURLs: (configuration.advertiseClientURLs ?? []).map(\.description),
       clusterVersion: FrontendContext.clusterVersion, limits: limits)
-    return NodeOptions(
+    var options = NodeOptions(
       replica: replica,
       commitIntervalNanoseconds: UInt64(clamping: configuration.effectiveBatchInterval.nanoseconds),
       catchUpEntries: configuration.snapshotCatchUpEntries, quotaBytes: configuration.effectiveQuotaBytes,
       autoCompaction: configuration.autoCompaction)
+    options.applyWatch = ApplyWatch(
+      expectedNanoseconds: UInt64(clamping: configuration.warningApplyDuration.nanoseconds),
+      clock: { monotonicNanoseconds() })
+    return options
   }
 
   private static func logRecovery(_ recovery: NodeRecovery, _ logger: Logger) {
@@ -178,9 +183,11 @@ final class RunningMember {
         if case .corrupt = error { inbox.push(.damaged) }
       })
     context.watch = watchOptions(configuration)
+    context.slowCallNanoseconds = configuration.warningUnaryRequestDuration.nanoseconds
+    context.reportSlowCall = { logger.log(MaintenanceLog.slowCall($0, now: .now())) }
     let fronts = FrontendGroup(context: context)
     defragmenter.serve(fronts)
-    let ready = Ready()
+    let ready = Ready(expectedApply: configuration.warningApplyDuration)
     let applyMetrics = opened.node.applyMetrics
     let core = CoreThread(
       node: opened.node, inbox: inbox, tickMilliseconds: Int(configuration.heartbeatMilliseconds),
@@ -247,6 +254,7 @@ final class RunningMember {
 
   private static func serverOptions(_ configuration: ServerConfiguration) -> ServerOptions {
     var options = ServerOptions()
+    options.reusesPort = configuration.reusesPort
     // etcd's allowance for what gRPC adds to a request.
     options.requestBytesMax = Int(clamping: configuration.maxRequestBytes) + 512 * 1024
     options.concurrentStreamsMax = min(options.concurrentStreamsMax, configuration.maxConcurrentStreams)

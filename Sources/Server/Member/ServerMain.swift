@@ -9,23 +9,26 @@ public enum ServerMain {
       StopSignals.block()
       let logger: Logger
       do throws(ConfigurationError) {
-        logger = try Logger(configuration)
+        logger = try Logger(configuration, journalStream: environment["JOURNAL_STREAM"])
       } catch {
-        writeText("\(error)\n", to: STDERR_FILENO)
-        exit(1)
+        end(LaunchPlan.failure(error, notices, arguments))
       }
       for notice in notices { logger.log(notice) }
-      serve(configuration, logger)
+      serve(configuration, logger, ServiceNotifier(socketPath: environment["NOTIFY_SOCKET"], logger: logger))
     }
   }
 
-  private static func serve(_ configuration: ServerConfiguration, _ logger: Logger) -> Never {
+  private static func serve(
+    _ configuration: ServerConfiguration, _ logger: Logger, _ notifier: ServiceNotifier
+  ) -> Never {
     FaultNaming.install()
     do {
       let member = try RunningMember.open(configuration, logger)
       try member.serve()
+      notifier.ready()
       let signal = StopSignals.wait()
       logger.info("received signal; shutting down", ["signal": .text(StopSignals.name(signal))])
+      notifier.stopping()
       try member.stop()
       logger.info("closed member")
       StopSignals.endProcess(by: signal)
@@ -45,6 +48,6 @@ public enum ServerMain {
 
   private static func writeText(_ text: String, to descriptor: Int32) {
     guard !text.isEmpty else { return }
-    LogOutput(descriptor: descriptor).write(Array(text.utf8))
+    LogOutput.write(Array(text.utf8), to: descriptor)
   }
 }

@@ -75,7 +75,7 @@ extension MemberMetrics {
     id.add([("server_id", ClusterIdentity.hexadecimal(memberID))], 1)
     var features = MetricFamily(
       "etcd_server_feature_enabled", .gauge, "Whether or not a feature is enabled. 1 is enabled, 0 is not.")
-    for gate in gates.all {
+    for gate in gates.states {
       features.add([("name", gate.name), ("stage", gate.stage)], gate.isEnabled ? 1 : 0)
     }
     return [version, cluster, id, features, alarms()]

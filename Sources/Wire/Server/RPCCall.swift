@@ -1,6 +1,6 @@
 internal import CNGHTTP2
 public import Model
-import NIOCore
+public import NIOCore
 
 /// One call on a server connection, and the way to answer it.
 ///
@@ -15,6 +15,8 @@ public final class RPCCall: @unchecked Sendable {
   public let connection: ServerConnection
   /// Index of the method in the server's table.
   public internal(set) var method = 0
+  /// When the batch of reads that brought its headers began.
+  public internal(set) var begunAt = NIODeadline.distantFuture
   /// Anything the handler wants to find again with this call; released when the call ends.
   public var userObject: AnyObject?
 

@@ -52,6 +52,7 @@ extension ServerConnection {
       return abort(call, .unimplemented, "grpc: Decompressor is not installed for grpc-encoding \(name)")
     }
     call.method = call.request.methodIndex
+    call.begunAt = batchTime
     call.kind = methods.kinds[call.method]
     if call.kind == .bidirectional {
       call.announced = true

@@ -2,6 +2,8 @@ public import NIOCore
 
 /// Everything a server bounds or times. The defaults are etcd's where etcd has one.
 public struct ServerOptions: Sendable {
+  /// Other processes may listen on the same ports (SO_REUSEPORT); etcd: `--socket-reuse-port`.
+  public var reusesPort = false
   /// A longer message is answered with ResourceExhausted; etcd: `--max-request-bytes` plus 512 KiB.
   public var requestBytesMax = 1_572_864 + 524_288
   /// Streams a connection may have open. etcd's default is no limit; a finite one makes clients wait their turn.

@@ -1,3 +1,4 @@
+import Glibc
 public import NIOCore
 import NIOPosix
 import Synchronization
@@ -28,6 +29,9 @@ public final class WireServer: Sendable {
       self.makeTransportHandlers = { _ in [] }
     }
   }
+
+  /// SwiftNIO has no name for it.
+  private static let reusePort = NIOBSDSocket.Option(rawValue: SO_REUSEPORT)
 
   private struct State {
     var listeners: [any Channel] = []
@@ -83,6 +87,7 @@ public final class WireServer: Sendable {
   private func bootstrap(_ service: ListenerService) -> ServerBootstrap {
     let loops = self.loops
     let makeTransportHandlers = configuration.makeTransportHandlers
+    let reusesPort = configuration.options.reusesPort
     let highWater = configuration.options.outputChunkBytes * 2
     return ServerBootstrap(group: group)
       .serverChannelOption(ChannelOptions.backlog, value: 1024)
@@ -91,6 +96,7 @@ public final class WireServer: Sendable {
         channel.eventLoop.makeCompletedFuture {
           // Out of file descriptors: wait a second, do not spin.
           try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+          if reusesPort { try channel.syncOptions?.setOption(.socketOption(Self.reusePort), value: 1) }
         }
       }
       .childChannelOption(ChannelOptions.maxMessagesPerRead, value: 4)
