@@ -18,7 +18,9 @@ public struct SlowCall: Sendable {
 extension LoopFrontend {
   /// Reports the call of an answer that ends it, if it was slow. A read that may now be made is timed when it is made.
   func noteIfSlow(_ waiting: PendingCalls.Pending, _ answer: Answer, now: NIODeadline) {
-    guard let call = waiting.call, now - call.begunAt > .nanoseconds(context.slowCallNanoseconds) else { return }
+    guard let call = waiting.call, now - call.begunAt > .nanoseconds(context.slowCallNanoseconds) else {
+      return
+    }
     switch answer {
     case .applied(_, _, let body): noteIfSlow(call, now: now, responseBytes: body.count)
     case .failed: noteIfSlow(call, now: now, responseBytes: -1)

@@ -111,7 +111,10 @@ enum ConfigurationFileFixture {
 
   static let goField = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
   @Test(arguments: [
-    ("heartbeat-interval: abc", goField + "string into Go struct field configYAML.heartbeat-interval of type uint"),
+    (
+      "heartbeat-interval: abc",
+      goField + "string into Go struct field configYAML.heartbeat-interval of type uint"
+    ),
     ("pre-vote: \"true\"", goField + "string into Go struct field configYAML.pre-vote of type bool"),
     ("name: [a]", goField + "array into Go struct field configYAML.name of type string"),
     ("name: 007", goField + "number into Go struct field configYAML.name of type string"),
@@ -126,16 +129,22 @@ enum ConfigurationFileFixture {
     ),
     (
       "client-transport-security: 5",
-      goField + "number into Go struct field configYAML.client-transport-security of type embed.securityConfig"
+      goField
+        + "number into Go struct field configYAML.client-transport-security of type embed.securityConfig"
     ),
-    ("election-timeout: -5", goField + "number -5 into Go struct field configYAML.election-timeout of type uint"),
+    (
+      "election-timeout: -5",
+      goField + "number -5 into Go struct field configYAML.election-timeout of type uint"
+    ),
     ("max-txn-ops: 1.5", goField + "number 1.5 into Go struct field configYAML.max-txn-ops of type uint"),
     (
       "max-concurrent-streams: 4294967296",
       goField + "number 4294967296 into Go struct field configYAML.max-concurrent-streams of type uint32"
     ),
     ("a: [", "error converting YAML to JSON: yaml: line 1: did not find expected node content"),
-    ("a: b: c", "error converting YAML to JSON: yaml: line 1: mapping values are not allowed in this context"),
+    (
+      "a: b: c", "error converting YAML to JSON: yaml: line 1: mapping values are not allowed in this context"
+    ),
     ("name: *x", "error converting YAML to JSON: yaml: line 1: found undefined alias"),
     ("name: a\nname: b", "error converting YAML to JSON: yaml: line 1: key \"name\" already set in map"),
     ("initial-cluster-state: foo", "unexpected clusterState \"foo\""),
@@ -197,10 +206,14 @@ enum ConfigurationFileFixture {
       laughs, laughs + "? *a9\n: 1\n", pairs + "name: *a8\n", "a: &a [*a]\n", "&a *a", "? *\n: 1",
       String(repeating: "[", count: 100_000), String(repeating: "{a: ", count: 50_000),
       String(repeating: "- ", count: 50_000), String(repeating: "? ", count: 50_000),
-      String(repeating: "a", count: 300_000), "name: \"\\uD800\"", "name: \"\\x00\"", "\u{0}", "name: !!int x",
-      "!!binary name: x", "name: !!binary x", "%YAML 9.9\n---\nname: a", "a\n---\nb\n---\n", "\"a", "'", "name: |\n",
-      "<<: *x", "<<: {name: b}", "? [a]\n: b\n", "name: @", "\t", "---\n...\n---", "heartbeat-interval: 1e400",
-      "heartbeat-interval: .inf", "heartbeat-interval: -.nan", "heartbeat-interval: 0x", "quota-backend-bytes: 1e19",
+      String(repeating: "a", count: 300_000), "name: \"\\uD800\"", "name: \"\\x00\"", "\u{0}",
+      "name: !!int x",
+      "!!binary name: x", "name: !!binary x", "%YAML 9.9\n---\nname: a", "a\n---\nb\n---\n", "\"a", "'",
+      "name: |\n",
+      "<<: *x", "<<: {name: b}", "? [a]\n: b\n", "name: @", "\t", "---\n...\n---",
+      "heartbeat-interval: 1e400",
+      "heartbeat-interval: .inf", "heartbeat-interval: -.nan", "heartbeat-interval: 0x",
+      "quota-backend-bytes: 1e19",
     ]
   }()
 

@@ -41,8 +41,8 @@ extension FlagReference {
       name: "cipher-suites", form: .list, standard: "", sample: "a,b", key: "cipher-suites", fate: .refused),
     refused("tls-min-version", .text, "TLS1.2", "TLS1.3"),
     refused("tls-max-version", .text, "", "TLS1.3"),
-    refused("cors", .names, "*", "http://a:1"),
-    refused("host-whitelist", .names, "*", "a"),
+    effective("cors", .names, "*", "http://a:1,http://b") { $0.corsOrigins == ["http://a:1", "http://b"] },
+    effective("host-whitelist", .names, "*", "a,b") { $0.admittedHosts == ["a", "b"] },
     refused("auth-token", .text, "simple", "jwt,sign-method=RS256"),
     refused("auth-token-ttl", .uint, "300", "5"),
     refused("bcrypt-cost", .uint, "10", "12"),
@@ -50,8 +50,10 @@ extension FlagReference {
 
   static let features: [FlagRow] = [
     refused("enable-pprof", .boolean, "false", "true"),
-    refused("metrics", .text, "basic", "extensive"),
-    refused("listen-metrics-urls", .urls, "", "http://127.0.0.1:1"),
+    effective("metrics", .text, "basic", "extensive") { $0.hasExtensiveMetrics },
+    effective("listen-metrics-urls", .urls, "", "http://127.0.0.1:1") {
+      $0.listenMetricsURLs.map(\.description) == ["http://127.0.0.1:1"]
+    },
     accepted("logger", .text, "zap", "zap"),
     FlagRow(
       name: "log-outputs", form: .list, standard: "default", sample: "stdout,/l", key: "log-outputs",

@@ -89,7 +89,9 @@ enum FlagReference {
       fate: .refused)
   }
 
-  private static func seconds(_ count: Int64) -> FlagRow.Form { .duration(nanoseconds: count * 1_000_000_000) }
+  private static func seconds(_ count: Int64) -> FlagRow.Form {
+    .duration(nanoseconds: count * 1_000_000_000)
+  }
 
   private static let member: [FlagRow] = [
     effective("name", .text, "default", "m1") { $0.name == "m1" && $0.dataDirectory == "m1.etcd" },
@@ -106,7 +108,9 @@ enum FlagReference {
     effective("listen-client-urls", .urls, "http://localhost:2379", "http://127.0.0.1:1") {
       $0.listenClientURLs.map(\.description) == ["http://127.0.0.1:1"]
     },
-    refused("listen-client-http-urls", .urls, "", "http://127.0.0.1:1"),
+    effective("listen-client-http-urls", .urls, "", "http://127.0.0.1:1") {
+      $0.listenClientHTTPURLs.map(\.description) == ["http://127.0.0.1:1"]
+    },
     accepted("max-snapshots", .uint, "5", "6"),
     accepted("max-wals", .uint, "5", "6"),
     effective("quota-backend-bytes", .int64, "0", "1000") { $0.effectiveQuotaBytes == 1000 },
@@ -119,11 +123,13 @@ enum FlagReference {
     effective("grpc-keepalive-min-time", seconds(6), "5s", "6s") { $0.keepaliveMinTime == .seconds(6) },
     effective("grpc-keepalive-interval", seconds(60), "2h", "1m") { $0.keepaliveInterval == .seconds(60) },
     effective("grpc-keepalive-timeout", seconds(9), "20s", "9s") { $0.keepaliveTimeout == .seconds(9) },
-    effective("socket-reuse-port", .boolean, "false", "true", key: "socket-options.reuse-port") { $0.reusesPort },
+    effective("socket-reuse-port", .boolean, "false", "true", key: "socket-options.reuse-port") {
+      $0.reusesPort
+    },
     FlagRow(
       name: "socket-reuse-address", form: .boolean, standard: "false", sample: "true",
       key: "socket-options.reuse-address", fate: .accepted),
-    accepted("enable-grpc-gateway", .boolean, "true", "false"),
+    effective("enable-grpc-gateway", .boolean, "true", "false") { !$0.servesGateway },
     accepted("raft-read-timeout", seconds(6), "5s", "6s", hasKey: false),
     accepted("raft-write-timeout", seconds(6), "5s", "6s", hasKey: false),
     effective("memory-mlock", .boolean, "false", "true") { $0.locksMemory },

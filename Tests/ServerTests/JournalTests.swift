@@ -41,7 +41,9 @@ final class Ticking: Sendable {
 
   @Test func `a value with line breaks has its length before it`() {
     let datagram = JournalSocket.datagram(line("a\nb"))
-    #expect(datagram.suffix(20).elementsEqual(Array("MESSAGE\n".utf8) + [3, 0, 0, 0, 0, 0, 0, 0] + Array("a\nb\n".utf8)))
+    #expect(
+      datagram.suffix(20).elementsEqual(
+        Array("MESSAGE\n".utf8) + [3, 0, 0, 0, 0, 0, 0, 0] + Array("a\nb\n".utf8)))
   }
 
   @Test func `no journal is etcd's error`() {
@@ -72,7 +74,8 @@ final class Ticking: Sendable {
     ServiceNotifier(socketPath: path, logger: logger).ready()
     var buffer = [UInt8](repeating: 0, count: 1_000)
     let count = recv(receiver, &buffer, buffer.count, 0)
-    #expect(String(decoding: buffer.prefix(max(0, count)), as: UTF8.self) == "READY=1\nSTATUS=serving clients")
+    #expect(
+      String(decoding: buffer.prefix(max(0, count)), as: UTF8.self) == "READY=1\nSTATUS=serving clients")
   }
 
   @Test func `a path that is too long or empty is an error, not a trap`() {

@@ -54,9 +54,13 @@ import Testing
       "invalid log rotation config: json: cannot unmarshal number into Go struct field logRotationConfig.compress "
         + "of type bool"
     ),
-    ("[]", "invalid log rotation config: json: cannot unmarshal array into Go value of type embed.logRotationConfig"),
+    (
+      "[]",
+      "invalid log rotation config: json: cannot unmarshal array into Go value of type embed.logRotationConfig"
+    ),
     ("", "improperly formatted log rotation config: unexpected end of JSON input"),
-    ("x", "improperly formatted log rotation config: "), ("{\"maxsize\": 1", "improperly formatted log rotation config: "),
+    ("x", "improperly formatted log rotation config: "),
+    ("{\"maxsize\": 1", "improperly formatted log rotation config: "),
     ("{maxsize: 1}", "improperly formatted log rotation config: "),
     ("maxsize: 1", "improperly formatted log rotation config: "),
   ])
@@ -75,7 +79,9 @@ import Testing
     #expect(RotatedName(of: "a.b.log").name(at: time) == "a.b-2026-02-03T04-05-06.007.log")
     #expect(names.mark(in: "server-2026-02-03T04-05-06.007.log") == "2026-02-03T04-05-06.007")
     #expect(names.mark(in: "server-2026-02-03T04-05-06.007.log.gz") == "2026-02-03T04-05-06.007")
-    for other in ["server.log", "server-.log", "server-2026-02-03T04-05-06.log", "x-2026-02-03T04-05-06.007.log"] {
+    for other in [
+      "server.log", "server-.log", "server-2026-02-03T04-05-06.log", "x-2026-02-03T04-05-06.007.log",
+    ] {
       #expect(names.mark(in: other) == nil)
     }
   }
@@ -85,7 +91,9 @@ import Testing
     let folder = NSTemporaryDirectory() + "cairn-rotation-\(UUID().uuidString)/"
     let start = LogTimestamp(milliseconds: 1_770_091_506_007)
 
-    init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
+    init() throws {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
     func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: folder).sorted() }

@@ -129,7 +129,8 @@ private struct Reader {
     if what.hasPrefix("number "), !wantsNumber { what = "number" }
     let place = path.isEmpty ? "Go value" : "Go struct field configYAML.\(path)"
     return .unusableFile(
-      "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal \(what) into \(place) of type \(goType)")
+      "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal \(what) into \(place) of type \(goType)"
+    )
   }
 
   private mutating func set(_ definition: FlagDefinition, _ text: String) throws(ConfigurationError) {

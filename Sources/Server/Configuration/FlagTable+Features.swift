@@ -35,10 +35,9 @@ extension FlagTable {
     tls("cipher-suites", "Comma-separated cipher suites, by Go's names."),
     .init("tls-min-version", .text, "TLS1.2", .security, .notBuilt("TLS"), "Lowest TLS version."),
     tls("tls-max-version", "Highest TLS version."),
-    .init("cors", .names, "*", .security, .notBuilt("CORS"), "Comma-separated origins allowed by CORS."),
+    .init("cors", .names, "*", .security, "Comma-separated origins allowed by CORS."),
     .init(
-      "host-whitelist", .names, "*", .security, .notBuilt("host checks"),
-      "Host names accepted in plain HTTP requests."),
+      "host-whitelist", .names, "*", .security, "Host names accepted in plain HTTP requests."),
   ]
 
   static let auth: [FlagDefinition] = [
@@ -68,7 +67,8 @@ extension FlagTable {
     .init("logger", .text, "zap", .logging, "Only 'zap', etcd's structured lines."),
     .init(
       "log-outputs", .names, "default", .logging,
-      "'default' (the journal under systemd, else stderr), 'stderr', 'stdout', 'systemd/journal', file paths."),
+      "'default' (the journal under systemd, else stderr), 'stderr', 'stdout', 'systemd/journal', file paths."
+    ),
     .init("log-level", .text, "info", .logging, "debug, info, warn, error, panic or fatal."),
     .init("log-format", .text, "json", .logging, "'json' or 'console'."),
     .init(

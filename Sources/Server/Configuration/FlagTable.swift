@@ -50,8 +50,7 @@ public enum FlagTable {
       "max-concurrent-streams", .unsigned32, "4294967295", .member,
       "Most streams that each client can have open at a time."),
     .init(
-      "enable-grpc-gateway", .boolean, "true", .member, .withoutEffect,
-      "Serve the JSON gateway where this version has one."),
+      "enable-grpc-gateway", .boolean, "true", .member, "Serve the RPCs as JSON over HTTP below /v3/."),
     .init(
       "grpc-keepalive-min-time", .duration, "5s", .member, "Shortest interval between two pings of a client."),
     .init(

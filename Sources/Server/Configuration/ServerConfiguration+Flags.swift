@@ -49,6 +49,9 @@ extension ServerConfiguration {
       logLevel: level, logFormat: format, logOutputs: outputs, logRotation: rotation)
     listenClientHTTPURLs = values.urls("listen-client-http-urls")
     listenMetricsURLs = values.urls("listen-metrics-urls")
+    servesGateway = values.boolean("enable-grpc-gateway")
+    corsOrigins = flags.text("cors").split(separator: ",").map(String.init)
+    admittedHosts = flags.text("host-whitelist").split(separator: ",").map(String.init)
     hasExtensiveMetrics = flags.text("metrics") == "extensive"
     try Self.refuseUnbuilt(flags)
     try featureGates.check()

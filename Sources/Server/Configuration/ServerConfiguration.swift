@@ -63,6 +63,12 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var warningApplyDuration: GoDuration
   public var featureGates: FeatureGates
 
+  /// `--enable-grpc-gateway`.
+  public var servesGateway = true
+  /// `--cors`: origins that browsers are told to trust; `*` is all.
+  public var corsOrigins = ["*"]
+  /// `--host-whitelist`: hosts that plain HTTP requests may be addressed to; `*` is all.
+  public var admittedHosts = ["*"]
   /// `--metrics extensive`: the times of gRPC calls in buckets too.
   public var hasExtensiveMetrics = false
 

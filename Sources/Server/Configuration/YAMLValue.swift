@@ -43,7 +43,8 @@ struct YAMLValue {
     var before = UInt8(ascii: " ")
     var sawStar = false
     for byte in text.utf8 {
-      let isWord = byte >= 0x80 || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-") || isLetterOrDigit(byte)
+      let isWord =
+        byte >= 0x80 || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-") || isLetterOrDigit(byte)
       if sawStar, isWord { count += 1 }
       sawStar = byte == UInt8(ascii: "*") && " \t\n\r[{,:?-".utf8.contains(before)
       before = byte
@@ -66,7 +67,8 @@ struct YAMLValue {
     case .reader(let problem, _, _, _): return problem
     case .memory: return "the document is too large or nested too deeply"
     case .duplicatedKeysInMapping(let duplicates, let context):
-      return "line \(context.mark.line): key \(GoValueSyntax.quoted(duplicates.first ?? "")) already set in map"
+      return
+        "line \(context.mark.line): key \(GoValueSyntax.quoted(duplicates.first ?? "")) already set in map"
     case .no, .writer, .emitter, .representer, .dataCouldNotBeDecoded: return "the document cannot be read"
     }
   }

@@ -23,7 +23,8 @@ public struct LogRotation: Sendable, Equatable {
       throw Self.mismatch(value, nil, "embed.logRotationConfig")
     }
     guard value.isJSONMap else {
-      throw .invalid("improperly formatted log rotation config: keys must be in double quotes, the object in braces")
+      throw .invalid(
+        "improperly formatted log rotation config: keys must be in double quotes, the object in braces")
     }
     for (key, value) in map.pairs {
       switch key.lowercased() {
@@ -69,7 +70,8 @@ public struct LogRotation: Sendable, Equatable {
     var what = value.goDescription
     if goType != "int", what.hasPrefix("number") { what = "number" }
     let place = key.map { "Go struct field logRotationConfig.\($0)" } ?? "Go value"
-    return .invalid("invalid log rotation config: json: cannot unmarshal \(what) into \(place) of type \(goType)")
+    return .invalid(
+      "invalid log rotation config: json: cannot unmarshal \(what) into \(place) of type \(goType)")
   }
 
   /// etcd's rule for the outputs that go with a rotation: at most one file, and not a single output that is none.

@@ -40,8 +40,10 @@ enum MaintenanceLog {
     return LogRecord(
       .warn, "apply request took too long",
       [
-        "took": .duration(GoDuration(nanoseconds: Int64(clamping: took))), "expected-duration": .duration(expected),
-        "prefix": "", "request": .text(first == lastIndex ? "entry \(first)" : "entries \(first) to \(lastIndex)"),
+        "took": .duration(GoDuration(nanoseconds: Int64(clamping: took))),
+        "expected-duration": .duration(expected),
+        "prefix": "",
+        "request": .text(first == lastIndex ? "entry \(first)" : "entries \(first) to \(lastIndex)"),
         "response": "",
       ])
   }
@@ -52,7 +54,8 @@ enum MaintenanceLog {
     return LogRecord(
       .warn, "request stats",
       [
-        "start time": .text(LogTimestamp(milliseconds: now.milliseconds - spent.nanoseconds / 1_000_000).text),
+        "start time": .text(
+          LogTimestamp(milliseconds: now.milliseconds - spent.nanoseconds / 1_000_000).text),
         "time spent": .duration(spent), "remote": .text(call.remote), "response type": .text(call.path),
         "request count": -1, "request size": -1, "response count": -1,
         "response size": .integer(Int64(call.responseBytes)), "request content": "",

@@ -19,7 +19,8 @@ final class RotatingFile: Sendable {
   private let state: Mutex<State>
 
   init(
-    path: String, rotation: LogRotation, clock: @escaping @Sendable () -> LogTimestamp = { LogTimestamp.now() }
+    path: String, rotation: LogRotation,
+    clock: @escaping @Sendable () -> LogTimestamp = { LogTimestamp.now() }
   ) throws(ConfigurationError) {
     self.path = path
     self.rotation = rotation

@@ -199,7 +199,7 @@ final class RunningMember {
       group: group,
       configuration: WireServer.Configuration(
         options: serverOptions(configuration), methods: MethodTable(methods),
-        http1: endpoints,
+        http1: plainHTTP(configuration, endpoints),
         makeHandler: { fronts.makeFront($0) })
     ).wait()
     let member = RunningMember(
@@ -263,6 +263,17 @@ final class RunningMember {
     options.keepaliveInterval = .nanoseconds(configuration.keepaliveInterval.nanoseconds)
     options.keepaliveTimeout = .nanoseconds(configuration.keepaliveTimeout.nanoseconds)
     return options
+  }
+
+  /// The gateway in front of the other endpoints, unless it is turned off, and etcd's checks before both.
+  private static func plainHTTP(
+    _ configuration: ServerConfiguration, _ endpoints: HTTPEndpoints
+  ) -> AccessControl {
+    let requestBytesMax = Int(clamping: configuration.maxRequestBytes) + 512 * 1024
+    let pages: any HTTP1Handler =
+      configuration.servesGateway ? Gateway(before: endpoints, requestBytesMax: requestBytesMax) : endpoints
+    return AccessControl(
+      before: pages, origins: configuration.corsOrigins, hosts: configuration.admittedHosts)
   }
 
   private static func watchOptions(_ configuration: ServerConfiguration) -> WatchOptions {

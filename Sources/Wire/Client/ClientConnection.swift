@@ -46,9 +46,22 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
   public static func connect(
     host: String, port: Int, on eventLoop: any EventLoop, options: Options = Options()
   ) -> EventLoopFuture<ClientConnection> {
+    bootstrap(on: eventLoop, options)
+      .channelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
+      .connect(host: host, port: port)
+      .flatMapThrowing { try connection(of: $0) }
+  }
+
+  /// Takes over a socket that is connected already.
+  static func adopt(
+    socket: NIOBSDSocket.Handle, on eventLoop: any EventLoop, options: Options = Options()
+  ) -> EventLoopFuture<ClientConnection> {
+    bootstrap(on: eventLoop, options).withConnectedSocket(socket).flatMapThrowing { try connection(of: $0) }
+  }
+
+  private static func bootstrap(on eventLoop: any EventLoop, _ options: Options) -> ClientBootstrap {
     ClientBootstrap(group: eventLoop)
       .connectTimeout(options.connectTimeout)
-      .channelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
       .channelOption(ChannelOptions.maxMessagesPerRead, value: 4)
       .channelOption(
         ChannelOptions.writeBufferWaterMark,
@@ -59,10 +72,10 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
           try channel.pipeline.syncOperations.addHandler(ClientConnection(channel: channel, options: options))
         }
       }
-      .connect(host: host, port: port)
-      .flatMapThrowing { channel in
-        try channel.pipeline.syncOperations.handler(type: ClientConnection.self)
-      }
+  }
+
+  private static func connection(of channel: any Channel) throws -> ClientConnection {
+    try channel.pipeline.syncOperations.handler(type: ClientConnection.self)
   }
 
   init(channel: any Channel, options: Options) {
@@ -179,6 +192,11 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
       _ = nghttp2_session_resume_data(session, call.streamID)
     }
     markForFlush()
+  }
+
+  /// Stops or resumes taking bytes from the server, whose flow control then holds it back. On the event loop.
+  public func setReading(_ isReading: Bool) {
+    _ = channel.setOption(ChannelOptions.autoRead, value: isReading)
   }
 
   /// Closes at once; calls in flight end with Unavailable. From any thread.

@@ -1,43 +1,66 @@
 public import NIOCore
 
-/// One HTTP/1.1 request, whole.
-public struct HTTP1Request: Sendable {
-  public var method: String
-  /// Path and query as sent.
-  public var target: String
-  /// In order of arrival; names as sent.
-  public var headers: [(name: String, value: String)]
-  public var body: [UInt8]
-
-  /// The target before any `?`.
-  public var path: Substring { target.prefix { $0 != "?" } }
-  /// The target after the first `?`, or nothing.
-  public var query: Substring { target.drop { $0 != "?" }.dropFirst() }
-
-  /// The first value of a header, compared without regard to case.
-  public func header(_ name: String) -> String? {
-    headers.first { $0.name.lowercased() == name.lowercased() }?.value
-  }
+/// Hears what the client sends in one exchange; called on the connection's event loop.
+public protocol HTTP1ExchangeHandler: AnyObject {
+  /// A piece of the request's body.
+  func received(_ bytes: ByteBuffer)
+  /// The body is complete.
+  func requestEnded()
+  /// `HTTP1Exchange.send` had returned false, and what was queued has gone to the socket.
+  func writable()
+  /// The client is gone, or the server has lost patience: nothing more reaches it.
+  func closed()
 }
 
-/// One HTTP/1.1 response, whole. Content-Length is added.
-public struct HTTP1Response: Sendable {
-  public var status: Int
-  public var headers: [(name: String, value: String)]
-  public var body: [UInt8]
+/// A request and the way to answer it in pieces. Ended with `finish` or by one `respond`; answers after that, or after
+/// the client went away, are dropped.
+///
+/// Confined to its event loop (`@unchecked Sendable` only so that a reference may travel).
+public final class HTTP1Exchange: @unchecked Sendable {
+  public let request: HTTP1Request
+  public let eventLoop: any EventLoop
+  /// Sent with whatever answer there is.
+  public var addedHeaders: [(name: String, value: String)] = []
+  /// Nil once the exchange is over.
+  weak var connection: HTTP1ChannelHandler?
 
-  public init(status: Int = 200, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
-    self.status = status
-    self.headers = headers
-    self.body = body
+  init(request: HTTP1Request, connection: HTTP1ChannelHandler, eventLoop: any EventLoop) {
+    self.request = request
+    self.connection = connection
+    self.eventLoop = eventLoop
   }
 
-  public init(status: Int = 200, contentType: String, text: String) {
-    self.init(status: status, headers: [("Content-Type", contentType)], body: Array(text.utf8))
+  /// Answers at once and whole.
+  public func respond(_ response: HTTP1Response) {
+    var response = response
+    response.headers += addedHeaders
+    connection?.respond(response, in: self)
   }
-}
 
-/// Answers HTTP/1.1 requests: called on the connection's event loop, may answer then or later from any thread.
-public protocol HTTP1Handler: Sendable {
-  func respond(to request: HTTP1Request, on eventLoop: any EventLoop) -> EventLoopFuture<HTTP1Response>
+  /// Sends status and headers; the body follows in chunks.
+  public func start(status: Int = 200, headers: [(name: String, value: String)]) {
+    connection?.start(status: status, headers: headers + addedHeaders, in: self)
+  }
+
+  /// Sends a chunk. False: enough is queued, `HTTP1ExchangeHandler.writable` tells when to go on.
+  public func send(_ bytes: [UInt8]) -> Bool {
+    connection?.send(bytes, in: self) ?? true
+  }
+
+  /// Ends the body.
+  public func finish() {
+    connection?.finish(self)
+  }
+
+  /// Stops or resumes taking bytes from the client.
+  public func setReading(_ isReading: Bool) {
+    connection?.setReading(isReading)
+  }
+
+  /// A connection to the RPC services of the same server, inside the process. It lasts as long as the client's
+  /// connection, and exchanges share it one after another.
+  public func inward() -> EventLoopFuture<ClientConnection> {
+    guard let connection else { return eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) }
+    return connection.inward()
+  }
 }

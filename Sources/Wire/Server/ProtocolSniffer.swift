@@ -67,11 +67,10 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
       return
     }
     let pipeline = context.pipeline.syncOperations
-    let channelHandler = HTTP1ChannelHandler(handler: handler, options: loop.options)
+    let channelHandler = HTTP1ChannelHandler(handler: handler, loop: loop)
     try pipeline.addHandler(channelHandler, position: .after(self))
     // Added in reverse, each right behind this handler.
     try pipeline.addHandler(HTTPServerProtocolErrorHandler(), position: .after(self))
-    try pipeline.addHandler(HTTPServerPipelineHandler(), position: .after(self))
     let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes))
     try pipeline.addHandler(decoder, position: .after(self))
     try pipeline.addHandler(HTTPResponseEncoder(), position: .after(self))

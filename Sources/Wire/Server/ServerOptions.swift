@@ -31,6 +31,8 @@ public struct ServerOptions: Sendable {
   public var http1HeaderTimeout = TimeAmount.minutes(5)
   /// Body of an HTTP/1.1 request.
   public var http1BodyBytesMax = 1_572_864 + 524_288
+  /// What an HTTP/1.1 client may send ahead of the answer to an earlier request before no more is read.
+  public var http1AheadBytesMax = 64 << 10
   /// Client pings closer together than this count as strikes; etcd: `--grpc-keepalive-min-time`.
   public var keepaliveMinTime = TimeAmount.seconds(5)
   /// Silence after which the server pings; etcd: `--grpc-keepalive-interval`.
