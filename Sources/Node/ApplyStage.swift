@@ -22,6 +22,9 @@ struct ApplyStage {
   private let slowFrom: UInt64
   /// When the command before the current one ended: one look at the clock a command tells how long it took.
   private var lastLap: UInt64 = 0
+  private var slow: [NodeNotice] = []
+  /// Slow commands of one run that are told one by one.
+  private static let slowNoticesMax = 64
 
   /// The last run ended at an index at which all members commit: the state is to be frozen as it is.
   private(set) var isAtDigest = false
@@ -86,7 +89,7 @@ struct ApplyStage {
   /// Executes what waits while the filling generation is below `generationBytesMax` or can be handed over.
   /// - Returns: the index of the last entry executed and published, and the configuration if it changed.
   mutating func run(
-    generationBytesMax: Int, watch: inout ApplyTimes?, _ answers: inout [Answer]
+    generationBytesMax: Int, _ answers: inout [Answer]
   ) throws(NodeError) -> (applied: UInt64, changed: ConfState?)? {
     isAtDigest = false
     guard !waiting.isEmpty else { return nil }
@@ -101,7 +104,6 @@ struct ApplyStage {
         if let recorder { recorder(entry) }
         applied = entry.index
         position += 1
-        watch?.applied(entry.index)
         // A committer that is still at work is not waited for: that costs a comparison, not time.
         if entry.index.isMultiple(of: digestInterval), try !isCommitting() {
           isAtDigest = true
@@ -114,7 +116,6 @@ struct ApplyStage {
     }
     guard let applied else { return nil }
     applier.publish()
-    watch?.finished()
     return (applied, changed)
   }
 
@@ -131,7 +132,7 @@ struct ApplyStage {
       let result = try orStop { () throws(StoreError) in
         try commands.apply(index: entry.index, term: entry.term, command: command)
       }
-      lap(command.operation, result)
+      lap(entry.index, command.operation, result)
       if let change = result.leaseChange { leaseChanges.append(change) }
       if case .clusterMemberAttributesSet = command.operation { memberNews.isChanged = true }
       guard let ticket else { return nil }
@@ -144,10 +145,20 @@ struct ApplyStage {
     return nil
   }
 
-  private mutating func lap(_ operation: RaftCommand.Operation, _ result: ApplyResult) {
+  /// The commands that took too long since the last time.
+  mutating func takeSlow() -> [NodeNotice] {
+    defer { slow.removeAll() }
+    return slow
+  }
+
+  private mutating func lap(_ index: UInt64, _ operation: RaftCommand.Operation, _ result: ApplyResult) {
     let now = stopwatch()
     let isSuccess = if case .success = result.outcome { true } else { false }
-    metrics.took(now - min(now, lastLap), operation, isSuccess: isSuccess, slowFrom: slowFrom)
+    let took = now - min(now, lastLap)
+    metrics.took(took, operation, isSuccess: isSuccess, slowFrom: slowFrom)
+    if took > slowFrom, slow.count < Self.slowNoticesMax {
+      slow.append(.slowApply(nanoseconds: took, index: index))
+    }
     lastLap = now
   }
 

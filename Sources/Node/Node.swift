@@ -176,13 +176,11 @@ public struct Node: ~Copyable {
     // What an appended log has just committed is routed first, so that it is applied in this round.
     try route(&outputs)
     if installer.isUnderWay { return false }
-    guard apply.hasWork else { return false }
-    var times = options.applyWatch.map(ApplyTimes.init)
     guard
       let (applied, changed) = try apply.run(
-        generationBytesMax: options.generationBytesMax, watch: &times, &outputs.answers)
+        generationBytesMax: options.generationBytesMax, &outputs.answers)
     else { return false }
-    if let times { outputs.notices += times.notices }
+    outputs.notices += apply.takeSlow()
     try feed.collect(apply.applier, &outputs.events)
     if let changed { replica.adoptConfiguration(changed) }
     try followMembers(&outputs)

@@ -91,21 +91,8 @@ public enum NodeNotice: Sendable {
   case diverged(StateDigest, members: [UInt64])
   /// Automatic compaction began, ended or failed; nothing is to be done.
   case autoCompaction(AutoCompaction.Event, AutoCompactionPolicy)
-  /// Some entries, the last with this index, took longer to apply than they should; nothing is to be done.
-  case slowApply(nanoseconds: UInt64, entries: Int, lastIndex: UInt64)
-}
-
-/// Watches over the time that entries take to apply.
-public struct ApplyWatch: Sendable {
-  /// Monotonic, in nanoseconds.
-  public var clock: @Sendable () -> UInt64
-  /// What is not worth a notice.
-  public var expectedNanoseconds: UInt64
-
-  public init(expectedNanoseconds: UInt64, clock: @escaping @Sendable () -> UInt64) {
-    self.expectedNanoseconds = expectedNanoseconds
-    self.clock = clock
-  }
+  /// A command took longer to apply than it should; nothing is to be done.
+  case slowApply(nanoseconds: UInt64, index: UInt64)
 }
 
 /// What a `Node` wants done; reused from call to call. Everything in it may leave at once: nothing is put here that
@@ -189,7 +176,7 @@ public struct NodeOptions: Sendable {
   public var autoCompaction: AutoCompactionPolicy?
   /// Monotonic nanoseconds, read to measure how long commands take to apply and for nothing else.
   public var stopwatch: @Sendable () -> UInt64 = { 0 }
-  /// Commands that take longer count as slow.
+  /// Commands that take longer count as slow (--warning-apply-duration).
   public var slowApplyNanoseconds: UInt64 = 100_000_000
   /// Nil: snapshots are neither sent nor received.
   public var snapshots: SnapshotPlace?
@@ -203,8 +190,6 @@ public struct NodeOptions: Sendable {
   public var digestInterval: UInt64 = 100_000
   /// Sees every executed entry, in order: for checks.
   public var recorder: (@Sendable (Entry) -> Void)?
-  /// Nil: nobody watches.
-  public var applyWatch: ApplyWatch?
 
   public init(
     replica: ReplicaConfiguration, commitIntervalNanoseconds: UInt64 = 1_000_000_000,

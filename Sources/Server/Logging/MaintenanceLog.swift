@@ -33,17 +33,14 @@ enum MaintenanceLog {
   }
 
   /// Names entries by their index in the log, not by their content: keys are not logged.
-  static func slowApply(
-    _ took: UInt64, entries: Int, lastIndex: UInt64, expected: GoDuration
-  ) -> LogRecord {
-    let first = lastIndex + 1 - min(UInt64(entries), lastIndex)
-    return LogRecord(
+  static func slowApply(_ took: UInt64, index: UInt64, expected: GoDuration) -> LogRecord {
+    LogRecord(
       .warn, "apply request took too long",
       [
         "took": .duration(GoDuration(nanoseconds: Int64(clamping: took))),
         "expected-duration": .duration(expected),
         "prefix": "",
-        "request": .text(first == lastIndex ? "entry \(first)" : "entries \(first) to \(lastIndex)"),
+        "request": .text("entry \(index)"),
         "response": "",
       ])
   }

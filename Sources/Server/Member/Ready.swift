@@ -33,8 +33,8 @@ final class Ready: Sendable {
       logger.warn(
         "the next segment of the write-ahead log cannot be prepared", ["error": .text(error.description)])
     case .autoCompaction(let event, let policy): logger.log(MaintenanceLog.record(event, policy))
-    case .slowApply(let took, let entries, let index):
-      logger.log(MaintenanceLog.slowApply(took, entries: entries, lastIndex: index, expected: expectedApply))
+    case .slowApply(let took, let index):
+      logger.log(MaintenanceLog.slowApply(took, index: index, expected: expectedApply))
     case .snapshotFailed(let error):
       logger.warn("no snapshot could be written for a member", ["error": .text(error.description)])
     case .diverged(let digest, let members):

@@ -122,9 +122,7 @@ final class RunningMember {
       commitIntervalNanoseconds: UInt64(clamping: configuration.effectiveBatchInterval.nanoseconds),
       catchUpEntries: configuration.snapshotCatchUpEntries, quotaBytes: configuration.effectiveQuotaBytes,
       autoCompaction: configuration.autoCompaction)
-    options.applyWatch = ApplyWatch(
-      expectedNanoseconds: UInt64(clamping: configuration.warningApplyDuration.nanoseconds),
-      clock: { monotonicNanoseconds() })
+    options.slowApplyNanoseconds = UInt64(clamping: configuration.warningApplyDuration.nanoseconds)
     return options
   }
 
