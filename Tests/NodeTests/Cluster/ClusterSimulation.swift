@@ -236,6 +236,7 @@ extension ClusterSimulation {
       leaders[leadership.term] = leadership.leader
     case .compactionFinished(let revision): note(UInt64(revision))
     case .autoCompaction: throw fail("a compaction that nobody asked for")
+    case .slowApply: throw fail("a slow apply without a clock")
     case .messageRefused(let from, let kind):
       throw fail("member \(member.id) refused \(kind) of \(from)")
     case .askLeader: throw fail("a question about leases that nobody asked")
