@@ -18,12 +18,14 @@ enum GatewayJSON {
   /// Bytes left free before an encoded request, for gRPC's prefix.
   static let headroom = 5
 
-  static func encoded<Request: Message>(_: Request.Type, from json: ArraySlice<UInt8>) throws -> [UInt8] {
+  static func encoded<Request: SwiftProtobuf.Message>(_: Request.Type, from json: ArraySlice<UInt8>) throws
+    -> [UInt8]
+  {
     let request = json.isEmpty ? Request() : try Request(jsonUTF8Bytes: json, options: decoding)
     return [UInt8](repeating: 0, count: headroom) + (try request.serializedBytes() as [UInt8])
   }
 
-  static func text(of response: some Message) throws -> [UInt8] {
+  static func text(of response: some SwiftProtobuf.Message) throws -> [UInt8] {
     try response.jsonUTF8Bytes(options: encoding)
   }
 

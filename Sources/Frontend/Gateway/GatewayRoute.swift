@@ -24,7 +24,7 @@ struct GatewayRoute: Sendable {
     GatewayRoute(
       method: method,
       request: { try GatewayJSON.encoded(Request.self, from: $0) },
-      response: { try GatewayJSON.text(of: Response(serializedBytes: $0)) })
+      response: { try GatewayJSON.text(of: Response(serializedBytes: [UInt8]($0))) })
   }
 
   private static let table: [String: GatewayRoute] = keyValue.merging(cluster) { one, _ in one }
