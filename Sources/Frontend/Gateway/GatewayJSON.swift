@@ -21,7 +21,7 @@ enum GatewayJSON {
   static func encoded<Request: SwiftProtobuf.Message>(_: Request.Type, from json: ArraySlice<UInt8>) throws
     -> [UInt8]
   {
-    let request = json.isEmpty ? Request() : try Request(jsonUTF8Bytes: json, options: decoding)
+    let request = json.isEmpty ? Request() : try Request(jsonUTF8Bytes: Array(json), options: decoding)
     return [UInt8](repeating: 0, count: headroom) + (try request.serializedBytes() as [UInt8])
   }
 
