@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Model
 
 /// The file of `--config-file`, in YAML or JSON: the names of flags as keys, with the peculiarities of etcd's.
 ///

@@ -1,3 +1,4 @@
+internal import Model
 internal import Yams
 
 /// A value of a YAML or JSON document, typed by YAML 1.1's rules for plain words, as etcd's reader does it.

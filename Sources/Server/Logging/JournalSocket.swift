@@ -28,7 +28,7 @@ struct JournalSocket {
 
   private func send(_ bytes: [UInt8]) -> Bool {
     while true {
-      if Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) >= 0 { return true }
+      if Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) >= 0 { return true }
       if errno != EINTR { return false }
     }
   }

@@ -1,4 +1,5 @@
 import Glibc
+import Model
 
 /// One line of the log, as it is and with what a journal wants to know of it.
 public struct LogLine: Sendable {

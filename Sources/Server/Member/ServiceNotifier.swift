@@ -29,7 +29,7 @@ struct ServiceNotifier {
     guard connection.descriptor >= 0 else { return connection.error }
     defer { close(connection.descriptor) }
     let bytes = Array(message.utf8)
-    let count = Glibc.send(connection.descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue))
+    let count = Glibc.send(connection.descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     return count == bytes.count ? nil : errno
   }
 }
