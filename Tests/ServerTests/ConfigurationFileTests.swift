@@ -1,4 +1,6 @@
 import Foundation
+import Model
+import Replica
 import Server
 import Testing
 

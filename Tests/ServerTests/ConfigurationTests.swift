@@ -168,6 +168,7 @@ import Testing
         case .integer, .unsigned, .unsigned32: "77"
         case .duration: "77m"
         case .urls: "http://127.0.0.1:7777"
+        case .featureGates: "LeaseCheckpoint=true"
         case .text, .names, .choice, .ignored: "77"
         }
       #expect(Outcome.stop([], [flag.variableName: value])?.exitCode == 1, "\(flag.name)")

@@ -1,3 +1,4 @@
+import Model
 import Server
 
 /// Security, logging, monitoring and features.

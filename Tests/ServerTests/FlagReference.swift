@@ -1,4 +1,7 @@
+import Model
+import Replica
 import Server
+import Testing
 
 /// A flag as etcd's reference describes it, written down apart from the table that the server uses.
 struct FlagRow: Sendable, CustomTestStringConvertible {
