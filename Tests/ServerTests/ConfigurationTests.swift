@@ -169,7 +169,7 @@ import Testing
         case .duration: "77m"
         case .urls: "http://127.0.0.1:7777"
         case .featureGates: "LeaseCheckpoint=true"
-        case .text, .names, .choice, .ignored: "77"
+        case .text, .names, .choice, .origins, .ignored: "77"
         }
       #expect(Outcome.stop([], [flag.variableName: value])?.exitCode == 1, "\(flag.name)")
       #expect(

@@ -42,7 +42,9 @@ extension FlagReference {
       name: "cipher-suites", form: .list, standard: "", sample: "a,b", key: "cipher-suites", fate: .refused),
     refused("tls-min-version", .text, "TLS1.2", "TLS1.3"),
     refused("tls-max-version", .text, "", "TLS1.3"),
-    effective("cors", .names, "*", "http://a:1,http://b") { $0.corsOrigins == ["http://a:1", "http://b"] },
+    effective("cors", .names, "*", "http://a:1,http://b:2") {
+      $0.corsOrigins == ["http://a:1", "http://b:2"]
+    },
     effective("host-whitelist", .names, "*", "a,b") { $0.admittedHosts == ["a", "b"] },
     refused("auth-token", .text, "simple", "jwt,sign-method=RS256"),
     refused("auth-token-ttl", .uint, "300", "5"),

@@ -152,6 +152,9 @@ enum FlagReference {
     effective("advertise-client-urls", .urls, "http://localhost:2379", "http://h:1") {
       $0.advertiseClientURLs?.map(\.description) == ["http://h:1"]
     },
+    FlagRow(
+      name: "discovery-fallback", form: .choice(failure: "invalid value"), standard: "exit", sample: "exit",
+      key: nil, fate: .accepted),
     refused("discovery-token", .text, "", "x", key: "discovery-config.token"),
     FlagRow(
       name: "discovery-endpoints", form: .list, standard: "", sample: "a,b",

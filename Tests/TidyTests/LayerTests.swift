@@ -43,7 +43,7 @@ import Testing
     Module(
       "Offline", .synchronous,
       domain.union(["Node", "Store", "Snapshot", "WriteAheadLog", "Disk", "Glibc"])),
-    Module("EtcdAPI", .edge, ["SwiftProtobuf"]),
+    Module("EtcdAPI", .edge, ["SwiftProtobuf", "FoundationEssentials"]),
     Module(
       "Wire", .edge,
       domain.union(network).union(["CNGHTTP2", "CZlib", "Metrics", "Synchronization", "Glibc"])),

@@ -1,3 +1,4 @@
+internal import EtcdAPI
 internal import Model
 internal import SwiftProtobuf
 
@@ -22,6 +23,7 @@ enum GatewayJSON {
     -> [UInt8]
   {
     let request = json.isEmpty ? Request() : try Request(jsonUTF8Bytes: Array(json), options: decoding)
+    try EnumRange.check(request)
     return [UInt8](repeating: 0, count: headroom) + (try request.serializedBytes() as [UInt8])
   }
 

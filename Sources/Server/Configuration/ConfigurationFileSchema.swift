@@ -73,7 +73,7 @@ enum ConfigurationFileSchema {
     case .duration: goType = "time.Duration"
     case .names where definition.name == "log-outputs": return .list(definition)
     case .text where definition.name == "cipher-suites": return .list(definition)
-    case .text, .urls, .names, .choice, .featureGates, .ignored: goType = "string"
+    case .text, .urls, .names, .choice, .featureGates, .origins, .ignored: goType = "string"
     }
     return .flag(definition, goType: goType)
   }

@@ -18,6 +18,8 @@ public struct FlagDefinition: Sendable {
     case choice([String], quotesValueInError: Bool)
     /// `Name=bool,...`; given twice, it counts together.
     case featureGates
+    /// URLs and `*`, separated by commas.
+    case origins
     /// Accepted in any form and without effect since etcd 3.0.
     case ignored
   }
@@ -97,6 +99,10 @@ public struct FlagDefinition: Sendable {
         throw ValueSyntaxError(quotes ? "invalid value \(GoValueSyntax.quoted(text))" : "invalid value")
       }
     case .featureGates: _ = try FeatureGates(parsing: text)
+    case .origins:
+      for origin in text.split(separator: ",") where origin != "*" {
+        _ = try EndpointURL.list(parsing: String(origin))
+      }
     case .text, .names, .ignored: break
     }
   }
@@ -108,7 +114,7 @@ public struct FlagDefinition: Sendable {
     case .integer: (try? GoValueSyntax.integer(left)) == (try? GoValueSyntax.integer(right))
     case .unsigned, .unsigned32: (try? GoValueSyntax.unsigned(left)) == (try? GoValueSyntax.unsigned(right))
     case .duration: (try? GoDuration(parsing: left)) == (try? GoDuration(parsing: right))
-    case .text, .urls, .names, .choice, .featureGates, .ignored: left == right
+    case .text, .urls, .names, .choice, .featureGates, .origins, .ignored: left == right
     }
   }
 

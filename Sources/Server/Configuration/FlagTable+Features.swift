@@ -35,7 +35,7 @@ extension FlagTable {
     tls("cipher-suites", "Comma-separated cipher suites, by Go's names."),
     .init("tls-min-version", .text, "TLS1.2", .security, .notBuilt("TLS"), "Lowest TLS version."),
     tls("tls-max-version", "Highest TLS version."),
-    .init("cors", .names, "*", .security, "Comma-separated origins allowed by CORS."),
+    .init("cors", .origins, "*", .security, "Comma-separated origins allowed by CORS."),
     .init(
       "host-whitelist", .names, "*", .security, "Host names accepted in plain HTTP requests."),
   ]

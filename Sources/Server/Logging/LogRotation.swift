@@ -13,6 +13,12 @@ public struct LogRotation: Sendable, Equatable {
 
   public init() {}
 
+  /// Whether a map is in braces and its first key in double quotes, which YAML does not ask for.
+  private static func looksLikeJSON(_ text: String) -> Bool {
+    let inked = text.filter { !$0.isWhitespace }
+    return inked.hasPrefix("{\"") || inked.hasPrefix("{}")
+  }
+
   /// Reads etcd's form; errors are in its words, but for the place of a syntax error.
   init(parsing json: String) throws(ConfigurationError) {
     self.init()
@@ -22,7 +28,7 @@ public struct LogRotation: Sendable, Equatable {
     guard case .map(let map) = value.content else {
       throw Self.mismatch(value, nil, "embed.logRotationConfig")
     }
-    guard value.isJSONMap else {
+    guard Self.looksLikeJSON(json) else {
       throw .invalid(
         "improperly formatted log rotation config: keys must be in double quotes, the object in braces")
     }
