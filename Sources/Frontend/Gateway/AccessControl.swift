@@ -78,6 +78,7 @@ public struct AccessControl: HTTP1Handler {
     return HTTPEndpoints.refusal(
       421,
       """
+
       etcd received your request, but the Host header was unrecognized.
 
       To fix this, choose one of the following options:

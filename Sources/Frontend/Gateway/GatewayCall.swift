@@ -204,14 +204,14 @@ final class GatewayCall: HTTP1ExchangeHandler, ClientCallObserver {
     if isUnary {
       exchange.respond(HTTP1Response(headers: Self.headers, body: response ?? []))
     } else {
-      start()
+      // Without a message there are no headers of the call to pass on.
+      if !hasStarted { exchange.start(headers: [Self.contentType]) }
       exchange.finish()
     }
   }
 
-  private static let headers = [
-    ("Content-Type", "application/json"), ("Grpc-Metadata-Content-Type", "application/grpc"),
-  ]
+  private static let contentType = ("Content-Type", "application/json")
+  private static let headers = [contentType, ("Grpc-Metadata-Content-Type", "application/grpc")]
 
   private func start() {
     guard !hasStarted else { return }
