@@ -35,11 +35,26 @@ public struct AccessControl: HTTP1Handler {
 
   /// The answer to a request that goes no further.
   private func answer(_ request: HTTP1Request) -> HTTP1Response? {
-    let host = Self.hostname(request.header("Host") ?? "")
+    let given = request.header("Host") ?? ""
+    guard given.utf8.allSatisfy(Self.isOfHost) else { return Self.malformedHost }
+    let host = Self.hostname(given)
     guard Self.admits(hosts, host) else { return Self.misdirected(host) }
     guard request.method == "OPTIONS" else { return nil }
     return HTTP1Response(headers: headers(for: request))
   }
+
+  /// What Go's net/http admits in the header.
+  private static func isOfHost(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"):
+      true
+    default: "!$%&'()*+,-.:;=[]_~".utf8.contains(byte)
+    }
+  }
+
+  private static let malformedHost = HTTP1Response(
+    status: 400, contentType: "text/plain; charset=utf-8", text: "400 Bad Request: malformed Host header")
 
   private static func admits(_ names: Set<String>, _ name: String) -> Bool {
     names.isEmpty || names.contains("*") || names.contains(name)
@@ -72,10 +87,7 @@ public struct AccessControl: HTTP1Handler {
 
   /// Against DNS rebinding (CVE-2018-5702), with etcd's text.
   private static func misdirected(_ host: String) -> HTTP1Response {
-    let shown = host.unicodeScalars.map { scalar in
-      scalar == "\"" || scalar == "\\" || scalar.value < 0x20 ? "\\\(scalar.value)" : String(scalar)
-    }.joined()
-    return HTTPEndpoints.refusal(
+    HTTPEndpoints.refusal(
       421,
       """
 
@@ -84,7 +96,7 @@ public struct AccessControl: HTTP1Handler {
       To fix this, choose one of the following options:
       - Enable TLS, then any HTTPS request will be allowed.
       - Add the hostname you want to use to the whitelist in settings.
-        - e.g. etcd --host-whitelist "\(shown)"
+        - e.g. etcd --host-whitelist "\(host)"
 
       This requirement has been added to help prevent "DNS Rebinding" attacks (CVE-2018-5702).
 

@@ -62,9 +62,10 @@ struct YAMLValue {
   private static func describe(_ error: any Error) -> String {
     guard let error = error as? YamlError else { return "\(error)" }
     switch error {
-    case .scanner(_, let problem, let mark, _): return "line \(mark.line): \(problem)"
+    case .scanner(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+      return "line \(mark.line): \(problem)"
     // Go's port counts from nought here, and leaves nought out.
-    case .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+    case .parser(_, let problem, let mark, _):
       return mark.line > 1 ? "line \(mark.line - 1): \(problem)" : problem
     case .reader(let problem, _, _, _): return problem
     case .memory: return "the document is too large or nested too deeply"
