@@ -119,9 +119,14 @@ struct SnapshotSender {
     state = .idle
     switch result {
     case .success(let exported):
-      guard !served.isEmpty else { return steps.append(.work(.removeSnapshot(place, path: exported.path))) }
-      files.append(File(exported: exported, users: served.count))
-      for message in served { steps.append(.send(outgoing(exported, message))) }
+      // A leader that was deposed meanwhile has applied what its successor wrote: that is not its own to send.
+      let valid = served.filter { $0.term >= exported.metadata.term }
+      for message in served where message.term < exported.metadata.term {
+        steps.append(.failed(peer: message.to))
+      }
+      guard !valid.isEmpty else { return steps.append(.work(.removeSnapshot(place, path: exported.path))) }
+      files.append(File(exported: exported, users: valid.count))
+      for message in valid { steps.append(.send(outgoing(exported, message))) }
     case .failure:
       for message in served { steps.append(.failed(peer: message.to)) }
     }
