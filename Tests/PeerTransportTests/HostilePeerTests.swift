@@ -101,7 +101,7 @@ import Testing
         return false
       }
     }
-    #expect(member.now.unreachable.contains(2))
+    try wait("Raft is told of it") { member.now.unreachable.contains(2) }
   }
 }
 
