@@ -6,6 +6,7 @@ import Raft
 import Replica
 import Store
 import Testing
+import WriteAheadLog
 
 /// Faults of etcd's apply path, each by the number of its issue.
 @Suite struct PastBugTests {
@@ -18,7 +19,8 @@ import Testing
       clusterID: SimulatedFiles.clusterID, startMilliseconds: 1, name: "n", clientURLs: [],
       clusterVersion: "3.7.0")
     let node = try RunningNode(
-      files, options: NodeOptions(replica: replica, catchUpEntries: 0), storeOptions: storeOptions,
+      files, options: NodeOptions(replica: replica, catchUpEntries: 0, logSegmentBytes: 64 << 10),
+      storeOptions: storeOptions,
       saltSeed: 1, now: 0)
     _ = try node.drive([])
     return node
@@ -69,6 +71,34 @@ import Testing
     var random = SeededRandom(seed: 1)
     files.disk.crash(.loseEverything, random: &random)
     #expect(try start(files).opened.recovery.store.appliedIndex == applied)
+  }
+
+  /// The log is cut behind what the store has on disk, never ahead of it: whatever is lost of the store's newest
+  /// commits, the log still holds what follows.
+  @Test func theLogIsNotCutAheadOfTheStore_11888() throws {
+    let files = try SimulatedFiles(seed: 1)
+    var random = SeededRandom(seed: 1)
+    var revision: Int64 = 1
+    var cuts: Set<UInt64> = []
+    for round in 0..<24 {
+      var node: RunningNode? = try start(files)
+      for number in 0..<100 {
+        let value = String(repeating: "v", count: 1_000)
+        revision += Int64(try #require(node).drive([propose(put("k\(number)", value))]).answers.count)
+        if round % 3 == 1 && number == 50 { try node?.commit() }
+      }
+      if round % 3 == 2 { try node?.commit() }
+      node = nil
+      files.disk.crash(.loseEverything, random: &random)
+      let kept = try #require(try files.readLog())
+      cuts.insert(kept.firstIndexKept)
+      let again = try start(files)
+      #expect(again.opened.recovery.store.appliedIndex + 1 >= kept.firstIndexKept)
+      let view = try again.store.view()
+      defer { view.end() }
+      #expect(view.revision == revision)
+    }
+    #expect(cuts.count > 3, "the log was cut on the way")
   }
 
   /// A transaction that reads a compacted revision is refused as a whole, by members whose compaction has deleted the

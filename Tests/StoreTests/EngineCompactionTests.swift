@@ -102,6 +102,39 @@ struct EngineCompactionTests {
     #expect(rows.filter { $0.0 == .key }.map(\.1) == [engineBytes("b")])
   }
 
+  /// The hash of a revision is of what can be read, not of how far the deletion of rows has come.
+  @Test(arguments: 0..<4 as Range<UInt64>)
+  func theHashIsTheSameAfterEveryBatch_16048(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    var options = StoreOptions.edges
+    options.compactionBatchRows = 1
+    let fixture = try EngineFixture(try EngineDirectory(), options: options)
+    var naive = NaiveEngine()
+    for entry in Self.history(&random) {
+      naive.apply(entry)
+      try entry.apply(to: fixture.applier, index: naive.appliedIndex)
+    }
+    try fixture.commitAll()
+    for target in [naive.revision / 2, naive.revision] {
+      let compaction = EngineEntry(changes: [.compact(target)])
+      naive.apply(compaction)
+      try compaction.apply(to: fixture.applier, index: naive.appliedIndex)
+      #expect(try fixture.applier.freeze())
+      var first: [UInt32] = []
+      var batches = 0
+      var isFinished = false
+      while !isFinished {
+        isFinished = try #require(try fixture.committer.commitNext()).compactionFinished == target
+        let view = try fixture.store.view()
+        let hashes = try (target...naive.revision).map { try MVCCHarness.hash($0, in: view).get() }
+        if first.isEmpty { first = hashes }
+        #expect(hashes == first)
+        batches += 1
+      }
+      #expect(batches > 5 && Set(first).count == first.count)
+    }
+  }
+
   /// A new compaction arrives while the last one has visited some rows of its own revision: what stayed there
   /// for watches is looked at again.
   @Test func aCompactionOvertakenInItsLastRevision() throws {

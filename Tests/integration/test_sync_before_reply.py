@@ -57,7 +57,7 @@ def put_all(client: Client, number: int, seed: int) -> list[tuple[bytes, bytes]]
 
 
 @pytest.mark.xfail(harness.subject_is_etcd(), reason="etcd 3.5.1 answers before its sync (its issue 14370)")
-def test_every_reply_follows_its_sync(traced):
+def test_every_reply_follows_its_sync_14370(traced):
     calls, tags, _ = traced
     assert len(tags) == CONNECTIONS * PUTS_PER_CONNECTION
     faults = system_calls.unsynced_replies(calls, tags)
