@@ -22,8 +22,8 @@ class Member(harness.Server):
     """One member. Others reach it at `advertised_port`, behind which a proxy stands."""
 
     def __init__(self, binary: pathlib.Path, folder: pathlib.Path, name: str, network: Network | None,
-                 extra_arguments: list[str]):
-        client_port, peer_port, advertised_port = harness.free_ports(3)
+                 extra_arguments: list[str], ports: tuple[int, int] | None = None):
+        client_port, peer_port, advertised_port = (*ports, 0) if ports else harness.free_ports(3)
         super().__init__(binary, folder, name=name, ports=(client_port, peer_port), extra_arguments=extra_arguments)
         self.advertised_port = advertised_port if network else peer_port
         self.network = network
@@ -77,7 +77,8 @@ class Cluster:
     """`start` gives a cluster that answers; leaving the `with` ends it, and keeps its folder after a failure."""
 
     def __init__(self, size: int = 3, *, binary: pathlib.Path | None = None, is_proxied: bool = True,
-                 extra_arguments: Iterable[str] = ()):
+                 extra_arguments: Iterable[str] = (), ports: Iterable[tuple[int, int]] = ()):
+        """`ports` are those of the first members, for two clusters that are to have the same ids; unproxied then."""
         if binary is None:
             binary = harness.etcd_distribution() / "etcd" if harness.subject_is_etcd() else harness.cairn_binary()
         self.binary = binary
@@ -85,6 +86,7 @@ class Cluster:
         self.network = Network() if is_proxied else None
         self.extra_arguments = list(extra_arguments)
         self.removed: list[Member] = []
+        self._ports = list(ports)
         self._made = 0
         self.members = [self._make() for _ in range(size)]
         described = ",".join(f"{member.name}={member.peer_url}" for member in self.members)
@@ -94,7 +96,8 @@ class Cluster:
     def _make(self) -> Member:
         self._made += 1
         name = f"m{self._made}"
-        return Member(self.binary, self.folder / name, name, self.network, self.extra_arguments)
+        ports = self._ports.pop(0) if self._ports else None
+        return Member(self.binary, self.folder / name, name, self.network, self.extra_arguments, ports)
 
     def start(self) -> "Cluster":
         for member in self.members:
@@ -221,15 +224,21 @@ class Cluster:
 
     def add(self, is_learner: bool = False, through: Member | None = None) -> Member:
         """A new member with empty data, announced and started; not awaited."""
-        through = through or self.running()[0]
-        made = self._make()
-        self._change(through, "Cluster/MemberAdd", peerURLs=[made.peer_url], isLearner=is_learner)
-        made.initial_state = "existing"
-        # The name of a member is what it says when it starts; the list at this moment tells the others'.
-        made.initial_cluster = ",".join(f"{member.name}={member.peer_url}" for member in [*self.members, made])
-        self.members.append(made)
+        made = self.prepare()
+        self._change(through or self.running()[0], "Cluster/MemberAdd", peerURLs=[made.peer_url], isLearner=is_learner)
+        self.join(made)
         made.spawn()
         return made
+
+    def prepare(self) -> Member:
+        """A member that nobody knows of yet."""
+        return self._make()
+
+    def join(self, made: Member) -> None:
+        """For one that the cluster has been told of: how it is to be started."""
+        made.initial_state = "existing"
+        self.members.append(made)
+        made.initial_cluster = ",".join(f"{member.name}={member.peer_url}" for member in self.members)
 
     def _change(self, through: Member, name: str, **fields) -> None:
         """Asks again while the cluster is not ready for it: health of members, and who is connected since when."""

@@ -208,7 +208,7 @@ class ClusterLoad:
         with self._lock:
             return sum(count for (_, kind), count in self.answers.items() if kind == "write")
 
-    def wait_for_writes(self, count: int, seconds_max: float = 40) -> None:
+    def wait_for_writes(self, count: int, seconds_max: float = 120) -> None:
         """Until so many more are acknowledged: the cluster serves."""
         target = self.writes_answered() + count
         watch_client.wait_until(lambda: self.failures or self.writes_answered() >= target, seconds_max,
@@ -222,8 +222,8 @@ class ClusterLoad:
             assert not thread.is_alive(), "a client hangs"
         self.reader.close()
 
-    def finish(self) -> dict[str, int]:
-        """Stops, waits for all members to agree, and judges; returns how much was judged."""
+    def finish(self, foreign: bytes | None = None) -> dict[str, int]:
+        """Stops, waits for all members to agree, and judges; returns how much was judged. `foreign`: see `judge`."""
         self.stop()
         assert not self.failures, self.failures[:3]
         revision, compacted, hashed = self.cluster.check_equal()
@@ -235,7 +235,7 @@ class ClusterLoad:
                       for event in histories[0])
         assert truth.hash_kv() == hashed, f"HashKV is {hashed}, the model's {truth.hash_kv()}"
         operations = [operation for worker in self.workers for operation in worker.operations]
-        found = judge(operations, truth)
+        found = judge(operations, truth, foreign)
         happened = {value: NEVER for value in truth.places}
         happened.update(self._first_seen())
         found += explains(operations, happened)

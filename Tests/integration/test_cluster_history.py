@@ -99,6 +99,12 @@ def test_a_spoilt_truth_is_found(kind: str, change: Change):
     assert kind in {violation.kind for violation in found}, found
 
 
+def test_others_may_write_their_own_keys():
+    operations = list(history().values())
+    assert judge(operations, truth(Change(7, b"fill/1", b"x"), Change(8, b"fill/2", b"x")), foreign=b"fill/") == []
+    assert judge(operations, truth(Change(7, b"fill/1", b"x"), Change(7, B, b"y")), foreign=b"fill/") != []
+
+
 @pytest.mark.parametrize("changes", [[Change(3, A, b"x")], [Change(2, A, None)], [Change(2, A, b"1"), Change(4, A, b"2")]])
 def test_a_history_with_holes_is_refused(changes: list[Change]):
     with pytest.raises(AssertionError):
