@@ -112,8 +112,8 @@ let edge: [Target] = [
   .target(
     name: "Server",
     dependencies: [
-      "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Disk", "Metrics", "Replica", "Raft",
-      "Model", "Primitives", "CPrimitives", "CZlib",
+      "Frontend", "PeerTransport", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Disk", "Metrics",
+      "Replica", "Raft", "Model", "Primitives", "CPrimitives", "CZlib",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "Crypto", package: "swift-crypto"),

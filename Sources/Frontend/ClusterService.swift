@@ -20,19 +20,21 @@ extension LoopFrontend {
       var response = Etcdserverpb_MemberListResponse()
       // Headers of the Cluster service carry no revision.
       response.header = header(revision: 0)
-      response.members = try view().members().map { member in
-        var entry = Etcdserverpb_Member()
-        entry.id = member.id
-        entry.name = member.name
-        entry.peerUrls = member.peerURLs
-        entry.clientUrls = member.clientURLs
-        entry.isLearner = member.isLearner
-        return entry
-      }
+      response.members = try view().members().map(Self.message)
       respond(call, response)
     } catch {
       fail(call, error)
     }
+  }
+
+  static func message(_ member: MemberRecord) -> Etcdserverpb_Member {
+    var entry = Etcdserverpb_Member()
+    entry.id = member.id
+    entry.name = member.name
+    entry.peerUrls = member.peerURLs
+    entry.clientUrls = member.clientURLs
+    entry.isLearner = member.isLearner
+    return entry
   }
 
   // MARK: Cold messages go through the generated code

@@ -22,6 +22,12 @@ public struct FrontendContext: Sendable {
   public var runLong: @Sendable (@escaping @Sendable () -> Void) -> Void
   /// Defragments the data file, or joins the defragmentation under way; told the reason if nothing came of it.
   public var defragment: @Sendable (@escaping @Sendable (ClientError?) -> Void) -> Void
+  /// Asks the leader to make a voter of a learner; told the reason if it did not.
+  public var promoteAtLeader: @Sendable (UInt64, @escaping @Sendable (ClientError?) -> Void) -> Void = {
+    $1(.notLeader)
+  }
+  /// The wall clock, in seconds since 1970.
+  public var unixSeconds: @Sendable () -> Int64
   /// Unary calls that take longer are reported.
   public var slowCallNanoseconds = Int64.max
   public var reportSlowCall: @Sendable (SlowCall) -> Void = { _ in }
@@ -30,7 +36,7 @@ public struct FrontendContext: Sendable {
 
   public init(
     clusterID: UInt64, memberID: UInt64, store: Store, limits: RequestLimits, quotaBytes: Int64?,
-    gauge: MemberGauge, temporaryDirectory: String,
+    gauge: MemberGauge, temporaryDirectory: String, unixSeconds: @escaping @Sendable () -> Int64,
     submit: @escaping @Sendable (inout [NodeInput]) -> Void,
     runLong: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
     defragment: @escaping @Sendable (@escaping @Sendable (ClientError?) -> Void) -> Void,
@@ -43,6 +49,7 @@ public struct FrontendContext: Sendable {
     self.quotaBytes = quotaBytes
     self.gauge = gauge
     self.temporaryDirectory = temporaryDirectory
+    self.unixSeconds = unixSeconds
     self.submit = submit
     self.runLong = runLong
     self.defragment = defragment
@@ -58,6 +65,11 @@ public struct FrontendContext: Sendable {
   /// The versions of etcd whose API this is.
   public static let apiVersion = "3.7.1"
   public static let clusterVersion = "3.7.0"
+
+  /// The page `/version`; nil as long as the members have not settled on a version of the cluster.
+  public static func versionJSON(cluster: String?) -> String {
+    #"{"etcdserver":"\#(apiVersion)","etcdcluster":"\#(cluster ?? "not_decided")","storage":"\#(clusterVersion)"}"#
+  }
 
   /// The services built so far; every other path is answered as grpc-go answers what a server lacks.
   public static let methods: [EtcdMethod] = [

@@ -18,6 +18,7 @@ extension LoopFrontend {
     } catch {
       return refuseMalformed(call, error)
     }
+    if isLearner, !request.serializable { return call.fail(.learnerUnsupported) }
     if let error = request.validate(context.limits) { return call.fail(error) }
     if request.serializable {
       serveRange(call, request)

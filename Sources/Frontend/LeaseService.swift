@@ -3,6 +3,7 @@ import Node
 import Primitives
 import Replica
 import Store
+import Synchronization
 import Wire
 
 // The Lease service. Grants and revocations go through the log; what depends on the clock is answered by the member's
@@ -58,7 +59,13 @@ extension LoopFrontend {
     case (.leaseRenewal(let number), .renewed(let ttlSeconds)):
       (call.userObject as? KeepAliveStream)?.renewed(number, ttlSeconds: ttlSeconds)
     case (.leaseTimeToLive(let id, let wantsKeys), .timeToLive(let times)):
-      serveTimeToLive(call, id, times, wantsKeys: wantsKeys)
+      if times == nil || context.gauge.leads.load(ordering: .relaxed) {
+        return serveTimeToLive(call, id, times, wantsKeys: wantsKeys)
+      }
+      // The leader's answer: this member may not have applied yet what it is about.
+      confirmRead(
+        call,
+        .afterRead { [unowned self] call in serveTimeToLive(call, id, times, wantsKeys: wantsKeys) })
     case (.leaseList, .list(let leases)): serveList(call, leases)
     default: preconditionFailure("an answer to another question")
     }

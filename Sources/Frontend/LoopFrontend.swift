@@ -51,6 +51,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   public func began(_ call: RPCCall) {
     // A stream is judged once, when it begins.
+    if isLearner, FrontendContext.methods[call.method] != .snapshot { return call.fail(.learnerUnsupported) }
     if let refusal = refusalByMetadata(call, isStream: true) { return call.fail(refusal) }
     switch FrontendContext.methods[call.method] {
     case .watch: watches.began(call)
@@ -65,6 +66,9 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .watch: return watches.received(call, message)
     case .leaseKeepAlive: return keepAlive(call, message)
     default: break
+    }
+    if isLearner, !Self.mayServeAsLearner(FrontendContext.methods[call.method]) {
+      return call.fail(.learnerUnsupported)
     }
     if let refusal = refusalByMetadata(call, isStream: false) { return call.fail(refusal) }
     switch FrontendContext.methods[call.method] {
@@ -155,6 +159,14 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   var hasLeader: Bool { context.gauge.leader.load(ordering: .relaxed) != 0 }
 
+  /// Whether this member has no vote yet. What it knows may be old, so it serves little.
+  var isLearner: Bool { context.gauge.isLearner.load(ordering: .relaxed) }
+
+  /// Of ranges only the serializable ones, which is seen when they are decoded.
+  private static func mayServeAsLearner(_ method: EtcdMethod) -> Bool {
+    method == .range || method == .status || method == .snapshot
+  }
+
   func wantsLeader(_ call: RPCCall) -> Bool {
     call.withMetadata(.hasLeader) { bytes in bytes.map { $0.elementsEqual("true".utf8) } ?? false }
   }
@@ -174,19 +186,16 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     flushOutsideBatch()
   }
 
-  func proposeChange(_ call: RPCCall, _ work: PendingWork, _ change: ConfChange) {
-    outgoing.append(.replica(.proposeChange(pending.add(call, work), change)))
-    flushOutsideBatch()
-  }
-
   /// Has `work` done once a read is linearizable.
   func confirmRead(_ call: RPCCall?, _ work: PendingWork) {
     outgoing.append(.replica(.readIndex(pending.add(call, work))))
     flushOutsideBatch()
   }
 
-  func submit(_ input: ReplicaInput) {
-    outgoing.append(.replica(input))
+  func submit(_ input: ReplicaInput) { submit(input: .replica(input)) }
+
+  func submit(input: NodeInput) {
+    outgoing.append(input)
     flushOutsideBatch()
   }
 
@@ -243,6 +252,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     guard let call = waiting.call else { return }
     if case .refusal(let error) = waiting.work { return call.fail(error) }
     if case .afterCommand(let serve) = waiting.work { return serve(call) }
+    if case .promotion = waiting.work { return serveMemberList(call) }
     if case .physicalCompaction(let wanted) = waiting.work,
       context.gauge.finishedCompactRevision.load(ordering: .acquiring) < wanted
     {
@@ -257,7 +267,9 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     if case .probe(let done) = waiting.work { return done(error) }
     if case .refusal(let refusal) = waiting.work { return waiting.call?.fail(refusal) ?? () }
     if case .local(let done) = waiting.work { return done(.failure(error)) }
-    waiting.call?.fail(error)
+    guard let call = waiting.call else { return }
+    if case .promotion(let id) = waiting.work, error == .notLeader { return askLeaderToPromote(call, id) }
+    call.fail(error)
   }
 
   private func serve(_ waiting: PendingCalls.Pending) {
@@ -270,7 +282,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     case .memberList: serveMemberList(call)
     case .afterRead(let serve): serve(call)
     case .command, .physicalCompaction, .probe, .local, .leaseRenewal, .leaseTimeToLive, .leaseList, .refusal,
-      .afterCommand:
+      .afterCommand, .promotion:
       preconditionFailure("only reads become ready")
     }
   }

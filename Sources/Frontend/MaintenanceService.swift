@@ -23,6 +23,7 @@ extension LoopFrontend {
       response.leader = gauge.leader.load(ordering: .relaxed)
       response.raftIndex = gauge.lastIndex.load(ordering: .relaxed)
       response.raftTerm = term
+      response.isLearner = isLearner
       response.raftAppliedIndex = gauge.appliedIndex.load(ordering: .relaxed)
       let downgrade = try view().downgradeInfo()
       response.downgradeInfo.enabled = downgrade.enabled

@@ -1,71 +1,98 @@
 import EtcdAPI
 import Model
+import NIOCore
+import Node
 import Replica
 import Store
+import SwiftProtobuf
 import Synchronization
 import Wire
 
-// Changes of the cluster, as a member answers them that has no way to other members: its own record can be changed,
-// and what concerns others is refused as etcd refuses it. A second member is refused as not built. etcd would add it,
-// and a cluster of one would stand still from then on until the second starts; here it could never start.
+// Changes of the cluster: proposed through the log like a command, once the member's own thread finds that nobody loses
+// the quorum by it.
 
 extension LoopFrontend {
   func memberAdd(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
     guard let request = decode(Etcdserverpb_MemberAddRequest.self, call, message) else { return }
     guard PeerURLCheck.isValid(request.peerUrls) else { return call.fail(.badMemberURLs) }
-    withMembers(call) { _, members in
-      let known = members.flatMap(\.peerURLs)
-      return request.peerUrls.contains(where: known.contains) ? .peerURLExists : .severalMembersNotBuilt
+    let urls = request.peerUrls.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    // A member that is added at run time has the time in its id, so that one with the same URLs may come again.
+    let id = ClusterIdentity.memberID(peerURLs: urls, clusterToken: "\(context.unixSeconds())")
+    let member = Member(id: id, peerURLs: urls, isLearner: request.isLearner)
+    let work = PendingWork.afterCommand { [unowned self] call in
+      respondWithMembers(call) { header, members in
+        var response = Etcdserverpb_MemberAddResponse()
+        response.header = header
+        response.member = Self.message(MemberRecord(id: id, peerURLs: urls, isLearner: request.isLearner))
+        response.members = members
+        return response
+      }
     }
+    change(call, work, .add(member))
   }
 
   func memberRemove(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
     guard let request = decode(Etcdserverpb_MemberRemoveRequest.self, call, message) else { return }
-    withMembers(call) { _, members in
-      members.contains { $0.id == request.id } ? .notEnoughStartedMembers : .memberNotFound
+    let work = PendingWork.afterCommand { [unowned self] call in
+      respondWithMembers(call) { header, members in
+        var response = Etcdserverpb_MemberRemoveResponse()
+        response.header = header
+        response.members = members
+        return response
+      }
     }
-  }
-
-  func memberPromote(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
-    guard let request = decode(Etcdserverpb_MemberPromoteRequest.self, call, message) else { return }
-    withMembers(call) { _, members in
-      guard let member = members.first(where: { $0.id == request.id }) else { return .memberNotFound }
-      return member.isLearner ? .learnerNotReady : .memberNotLearner
-    }
+    change(call, work, .remove(id: request.id))
   }
 
   /// As in etcd, the new URLs are not looked at beyond whether another member has them; that is decided when the change
   /// is applied.
   func memberUpdate(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
     guard let request = decode(Etcdserverpb_MemberUpdateRequest.self, call, message) else { return }
-    let member = Member(id: request.id, peerURLs: request.peerUrls)
-    let change = ConfChange(kind: .updateNode, nodeID: request.id, context: member.json)
-    proposeChange(call, .afterCommand { [unowned self] call in serveMemberList(call) }, change)
+    let work = PendingWork.afterCommand { [unowned self] call in serveMemberList(call) }
+    change(call, work, .update(id: request.id, peerURLs: request.peerUrls))
   }
 
-  /// The leader hands over to itself only: it knows no other.
+  /// Only the leader can tell whether a learner is ready; it is asked if this member is not the one.
+  func memberPromote(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
+    guard let request = decode(Etcdserverpb_MemberPromoteRequest.self, call, message) else { return }
+    change(call, .promotion(id: request.id), .promote(id: request.id))
+  }
+
+  func askLeaderToPromote(_ call: RPCCall, _ id: UInt64) {
+    context.promoteAtLeader(id) { [eventLoop] error in
+      eventLoop.execute {
+        if let error { return call.fail(error) }
+        // What the leader has applied, this member may not have yet.
+        self.confirmRead(call, .memberList)
+      }
+    }
+  }
+
   func moveLeader(_ call: RPCCall, _ message: UnsafeRawBufferPointer) {
     guard let request = decode(Etcdserverpb_MoveLeaderRequest.self, call, message) else { return }
     guard context.gauge.leader.load(ordering: .relaxed) == context.memberID else {
       return call.fail(.notLeader)
     }
-    guard request.targetID == context.memberID else { return call.fail(.badLeaderTransferee) }
-    respond(call, Etcdserverpb_MoveLeaderResponse())
+    guard request.targetID != 0 else { return call.fail(.badLeaderTransferee) }
+    let work = PendingWork.afterCommand { [unowned self] call in
+      respond(call, Etcdserverpb_MoveLeaderResponse())
+    }
+    submit(.transferLeadership(pending.add(call, work), to: request.targetID))
   }
 
-  /// Refuses a call for what the members, read linearizably, say.
-  private func withMembers(
-    _ call: RPCCall, _ decide: @escaping (LoopFrontend, [MemberRecord]) -> ClientError
+  private func change(_ call: RPCCall, _ work: PendingWork, _ request: MembershipRequest) {
+    submit(input: .changeMembers(pending.add(call, work), request))
+  }
+
+  private func respondWithMembers(
+    _ call: RPCCall,
+    _ make: (Etcdserverpb_ResponseHeader, [Etcdserverpb_Member]) -> some SwiftProtobuf.Message
   ) {
-    confirmRead(
-      call,
-      .afterRead { [unowned self] call in
-        do throws(StoreError) {
-          call.fail(decide(self, try view().members()))
-        } catch {
-          fail(call, error)
-        }
-      })
+    do throws(StoreError) {
+      respond(call, make(header(revision: 0), try view().members().map(Self.message)))
+    } catch {
+      fail(call, error)
+    }
   }
 }
 
@@ -94,6 +121,4 @@ enum PeerURLCheck {
 
 extension ClientError {
   static let badMemberURLs = ClientError(.invalidArgument, "etcdserver: given member URLs are invalid")
-  static let severalMembersNotBuilt = ClientError(
-    .unimplemented, "etcdserver: clusters of several members are not in this version")
 }

@@ -20,6 +20,8 @@ enum PendingWork {
   /// Rarer calls: what to do once a read is linearizable, or once the command is applied.
   case afterRead((RPCCall) -> Void)
   case afterCommand((RPCCall) -> Void)
+  /// A learner is to become a voter: send the members, or ask the leader if this member is not the one.
+  case promotion(id: UInt64)
   /// The command was made on the call's behalf: whatever becomes of it, the call is refused.
   case refusal(ClientError)
   /// A request of the member itself: handed the result.

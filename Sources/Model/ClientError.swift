@@ -60,6 +60,8 @@ extension ClientError {
     .failedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader")
   public static let tooManyLearners = ClientError(
     .failedPrecondition, "etcdserver: too many learner members in cluster")
+  public static let learnerUnsupported = ClientError(
+    .failedPrecondition, "etcdserver: rpc not supported for learner")
   public static let notLeader = ClientError(.failedPrecondition, "etcdserver: not leader")
   public static let badLeaderTransferee = ClientError(
     .failedPrecondition, "etcdserver: bad leader transferee")

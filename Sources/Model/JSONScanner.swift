@@ -59,6 +59,19 @@ struct JSONScanner {
     return take("]") ? list : nil
   }
 
+  /// Reads an array; `element` reads each element and says whether it could. `null` is the empty one.
+  mutating func array(_ element: (inout JSONScanner) -> Bool) -> Bool {
+    if literal("null") { return true }
+    guard take("["), depth < Self.depthMax else { return false }
+    depth += 1
+    defer { depth -= 1 }
+    if take("]") { return true }
+    repeat {
+      guard element(&self) else { return false }
+    } while take(",")
+    return take("]")
+  }
+
   mutating func string() -> String? {
     guard take("\"") else { return nil }
     var content: [UInt8] = []

@@ -33,26 +33,31 @@ extension Member {
     var scanner = JSONScanner(json)
     var hasID = false
     let isWhole = scanner.object { key, scanner in
-      switch key {
-      case "id":
-        guard let value = scanner.unsignedInteger() else { return false }
-        id = value
-        hasID = true
-        return true
-      case "peerURLs": return Self.read(into: &peerURLs, from: &scanner)
-      case "clientURLs": return Self.read(into: &clientURLs, from: &scanner)
-      case "isLearner":
-        guard let value = scanner.boolean() else { return false }
-        isLearner = value
-        return true
-      case "name":
-        guard let value = scanner.string() else { return false }
-        name = value
-        return true
-      default: return scanner.skipValue()
-      }
+      if key == "id" { hasID = true }
+      return read(key, from: &scanner)
     }
     guard isWhole, hasID, scanner.isAtEnd else { return nil }
+  }
+
+  /// Reads the value of one field; false if it has another type.
+  mutating func read(_ key: String, from scanner: inout JSONScanner) -> Bool {
+    switch key {
+    case "id":
+      guard let value = scanner.unsignedInteger() else { return false }
+      id = value
+      return true
+    case "peerURLs": return Self.read(into: &peerURLs, from: &scanner)
+    case "clientURLs": return Self.read(into: &clientURLs, from: &scanner)
+    case "isLearner":
+      guard let value = scanner.boolean() else { return false }
+      isLearner = value
+      return true
+    case "name":
+      guard let value = scanner.string() else { return false }
+      name = value
+      return true
+    default: return scanner.skipValue()
+    }
   }
 
   private static func read(into list: inout [String], from scanner: inout JSONScanner) -> Bool {

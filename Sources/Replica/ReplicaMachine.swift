@@ -82,6 +82,7 @@ public struct ReplicaMachine: ~Copyable {
     case .transferLeadership(let ticket, let peer): transferLeadership(ticket, to: peer, &effects)
     case .message(let message): raft.handle(.message(message), &raftEffects)
     case .connectivity(let peer, let isConnected): linkChanged(peer, isConnected: isConnected)
+    case .unreachable(let peer): raft.handle(.unreachable(peer: peer), &raftEffects)
     case .snapshotReported(let peer, let succeeded):
       raft.handle(.snapshotReported(peer: peer, succeeded: succeeded), &raftEffects)
     case .appended(let sequence): raft.handle(.appended(sequence: sequence), &raftEffects)

@@ -53,6 +53,8 @@ public enum ReplicaInput: Sendable {
   case message(Message)
   /// The transport can reach a peer, or lost the way to it: what was sent lately may be lost.
   case connectivity(peer: UInt64, isConnected: Bool)
+  /// Messages to a peer were lost, though the way to it may still be open.
+  case unreachable(peer: UInt64)
   /// A snapshot that was to be sent reached the peer's disk, or will not.
   case snapshotReported(peer: UInt64, succeeded: Bool)
   /// The `LogAppend` of this sequence and all before it are durable.

@@ -233,14 +233,6 @@ import Testing
       ["--initial-cluster=default=http://localhost:2380,b=http://localhost:2380"],
       "initial cluster b=http://localhost:2380,default=http://localhost:2380 has duplicate url"
     ),
-    (
-      ["--initial-cluster=default=http://localhost:2380,b=http://localhost:2381"],
-      "--initial-cluster: a cluster of several members is not supported by this version of cairn"
-    ),
-    (
-      ["--initial-cluster-state=existing"],
-      "--initial-cluster-state=existing: joining a cluster is not supported by this version of cairn"
-    ),
   ])
   func `bootstrap checks the cluster in etcd's words`(_ arguments: [String], _ text: String) throws {
     let configuration = try #require(Outcome.configuration(arguments))

@@ -133,8 +133,12 @@ enum FlagReference {
       name: "socket-reuse-address", form: .boolean, standard: "false", sample: "true",
       key: "socket-options.reuse-address", fate: .accepted),
     effective("enable-grpc-gateway", .boolean, "true", "false") { !$0.servesGateway },
-    accepted("raft-read-timeout", seconds(6), "5s", "6s", hasKey: false),
-    accepted("raft-write-timeout", seconds(6), "5s", "6s", hasKey: false),
+    FlagRow(
+      name: "raft-read-timeout", form: seconds(6), standard: "5s", sample: "6s", key: nil,
+      fate: .effective { $0.raftReadTimeout == .seconds(6) }),
+    FlagRow(
+      name: "raft-write-timeout", form: seconds(6), standard: "5s", sample: "6s", key: nil,
+      fate: .effective { $0.raftWriteTimeout == .seconds(6) }),
     effective("memory-mlock", .boolean, "false", "true") { $0.locksMemory },
   ]
 
@@ -181,14 +185,14 @@ enum FlagReference {
     refused("discovery-password", .text, "", "x", key: "discovery-config.client.auth.password"),
     refused("discovery-srv", .text, "", "x"),
     refused("discovery-srv-name", .text, "", "x"),
-    refused("strict-reconfig-check", .boolean, "true", "false"),
-    accepted("pre-vote", .boolean, "true", "false"),
+    effective("strict-reconfig-check", .boolean, "true", "false") { !$0.isReconfigurationStrict },
+    effective("pre-vote", .boolean, "true", "false") { !$0.preVotes },
     effective("auto-compaction-retention", .text, "0", "2") {
       $0.autoCompaction == .periodic(milliseconds: 7_200_000)
     },
     accepted("auto-compaction-mode", .text, "periodic", "revision"),
     accepted("v2-deprecation", .choice(failure: "invalid value \"foo\""), "write-only", "gone"),
-    accepted("max-learners", .int, "1", "2"),
+    effective("max-learners", .int, "1", "2") { $0.learnersMax == 2 },
     refused("force-new-cluster", .boolean, "false", "true"),
   ]
 }

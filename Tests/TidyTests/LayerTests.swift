@@ -60,7 +60,8 @@ import Testing
     Module(
       "Server", .edge,
       domain.union(network).union([
-        "Frontend", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Snapshot", "Disk", "Metrics",
+        "Frontend", "PeerTransport", "Wire", "EtcdAPI", "Node", "Store", "WriteAheadLog", "Snapshot", "Disk",
+        "Metrics",
         "Replica", "Raft",
         "Crypto", "CPrimitives", "CZlib", "Synchronization", "Glibc", "Yams",
       ])),

@@ -75,16 +75,6 @@ def test_a_member_update_outlives_a_restart(subject):
     assert (after.ID, after.name, list(after.peerURLs)) == (before.ID, before.name, urls)
 
 
-@pytest.mark.skipif(harness.subject_is_etcd(), reason="etcd adds the member and then waits for it")
-def test_a_second_member_is_refused_and_the_first_goes_on(subject):
-    client = subject.client()
-    for learner in (False, True):
-        outcome = client.call("Cluster/MemberAdd", peerURLs=["http://127.0.0.1:1"], isLearner=learner)
-        assert outcome.code == grpc.StatusCode.UNIMPLEMENTED.value[0]
-    assert len(members(client)) == 1
-    client.put(b"k", b"v")
-
-
 # MARK: downgrade
 
 

@@ -52,7 +52,7 @@ public struct HTTPEndpoints: HTTP1Handler {
     case "/metrics": return scrape(eventLoop)
     case "/health": return forGet(request, path, eventLoop) { health(request, eventLoop) }
     case "/version" where pages == .all:
-      return forGet(request, path, eventLoop) { eventLoop.makeSucceededFuture(Self.version) }
+      return forGet(request, path, eventLoop) { eventLoop.makeSucceededFuture(version) }
     case "/debug/vars" where pages == .all:
       return forGet(request, path, eventLoop) {
         variables(eventLoop).map { body in
@@ -99,10 +99,8 @@ public struct HTTPEndpoints: HTTP1Handler {
   private static let methodNotAllowed = HTTP1Response(
     status: 405, headers: [("Allow", "GET")] + textHeaders, body: Array("Method Not Allowed\n".utf8))
 
-  private static let version = HTTP1Response(
-    contentType: "application/json",
-    text: """
-      {"etcdserver":"\(FrontendContext.apiVersion)","etcdcluster":"\(FrontendContext.clusterVersion)",\
-      "storage":"\(FrontendContext.clusterVersion)"}
-      """)
+  private var version: HTTP1Response {
+    HTTP1Response(
+      contentType: "application/json", text: FrontendContext.versionJSON(cluster: reads.clusterVersion()))
+  }
 }

@@ -20,6 +20,18 @@ struct HealthReads: Sendable {
     }
   }
 
+  /// Nil while there is none, or it cannot be read.
+  func clusterVersion() -> String? {
+    do throws(StoreError) {
+      let view = try context.store.view()
+      defer { view.end() }
+      return try view.clusterVersion()
+    } catch {
+      context.report(error)
+      return nil
+    }
+  }
+
   /// A read that the cluster confirms; the future never fails.
   func linearizable(_ eventLoop: any EventLoop) -> EventLoopFuture<ClientError?> {
     fronts.probe(eventLoop).map { error in error ?? local() }

@@ -22,7 +22,7 @@ public enum FlagTable {
       "initial-election-tick-advance", .boolean, "true", .member, .withoutEffect,
       "Whether the first election after a start comes early."),
     .init(
-      "listen-peer-urls", .urls, "http://localhost:2380", .member, .withoutEffect,
+      "listen-peer-urls", .urls, "http://localhost:2380", .member,
       "URLs to listen on for peer traffic."),
     .init(
       "listen-client-urls", .urls, "http://localhost:2379", .member, "URLs to listen on for client traffic."),
@@ -65,9 +65,9 @@ public enum FlagTable {
       "socket-reuse-address", .boolean, "false", .member, .withoutEffect,
       "Set SO_REUSEADDR on listeners; always on."),
     .init(
-      "raft-read-timeout", .duration, "5s", .member, .withoutEffect, "Read timeout of peer connections."),
+      "raft-read-timeout", .duration, "5s", .member, "Read timeout of peer connections; at least 5s."),
     .init(
-      "raft-write-timeout", .duration, "5s", .member, .withoutEffect, "Write timeout of peer connections."),
+      "raft-write-timeout", .duration, "5s", .member, "Write timeout of peer connections; at least 5s."),
     .init(
       "memory-mlock", .boolean, "false", .member,
       "Keep pages in RAM once they are there; needs the right to lock memory."),
@@ -98,9 +98,9 @@ public enum FlagTable {
       "discovery-srv", .text, "", .clustering, .notBuilt("discovery"), "DNS SRV domain to bootstrap from."),
     .init("discovery-srv-name", .text, "", .clustering, .notBuilt("discovery"), "Suffix of the SRV name."),
     .init(
-      "strict-reconfig-check", .boolean, "true", .clustering, .notBuilt("clusters of several members"),
+      "strict-reconfig-check", .boolean, "true", .clustering,
       "Reject reconfigurations that would lose the quorum."),
-    .init("pre-vote", .boolean, "true", .clustering, .withoutEffect, "Run an additional election phase."),
+    .init("pre-vote", .boolean, "true", .clustering, "Run an additional election phase."),
     .init(
       "auto-compaction-retention", .text, "0", .clustering,
       "Automatic compaction: hours, a duration or revisions of history to keep. 0 disables it."),
@@ -113,7 +113,6 @@ public enum FlagTable {
         ["write-only", "write-only-skip-check", "write-only-drop-data", "gone"], quotesValueInError: true),
       "write-only", .clustering, .withoutEffect, "Deprecated and without effect."),
     .init(
-      "max-learners", .integer, "1", .clustering, .withoutEffect,
-      "Most learners at a time; this version adds no members."),
+      "max-learners", .integer, "1", .clustering, "Most learners at a time."),
   ]
 }

@@ -22,12 +22,6 @@ extension ServerConfiguration {
     } catch {
       throw .invalid(error.text)
     }
-    guard cluster.members.count == 1 else {
-      throw .notBuilt(flag: "--initial-cluster", feature: "a cluster of several members")
-    }
-    guard initialClusterState == .new else {
-      throw .notBuilt(flag: "--initial-cluster-state=existing", feature: "joining a cluster")
-    }
     return cluster.members
   }
 }

@@ -27,6 +27,15 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var initialCluster: String
   public var initialClusterState: ClusterState
   public var initialClusterToken: String
+  /// `--strict-reconfig-check`: changes of members that would lose the quorum are refused.
+  public var isReconfigurationStrict = true
+  /// `--max-learners`.
+  public var learnersMax: Int64 = 1
+  /// `--pre-vote`: ask whether an election could be won before raising the term.
+  public var preVotes = true
+  /// As given; less than 5 s is raised to it.
+  public var raftReadTimeout = GoDuration.seconds(5)
+  public var raftWriteTimeout = GoDuration.seconds(5)
 
   /// Milliseconds of one Raft tick.
   public var heartbeatMilliseconds: UInt64

@@ -56,7 +56,8 @@ struct ClientListeners {
     }
   }
 
-  private static func reason(_ error: any Error) -> String {
+  /// Why an address could not be bound.
+  static func reason(_ error: any Error) -> String {
     switch error {
     case let error as IOError: "bind: " + String(cString: strerror(error.errnoCode)).lowercased()
     case let fault as SocketFile.Fault: "bind: \(fault.description)"

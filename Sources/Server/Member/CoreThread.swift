@@ -19,6 +19,8 @@ final class CoreThread: @unchecked Sendable {
   private let gauge: MemberGauge
   private let fronts: FrontendGroup
   private let committer: CommitterThread
+  private let links: ClusterLinks
+  private let requests: MemberRequests
   /// Runs slow file work on another thread.
   private let runBeside: @Sendable (@escaping @Sendable () -> Void) -> Void
   private let notice: @Sendable (NodeNotice) -> Void
@@ -30,7 +32,8 @@ final class CoreThread: @unchecked Sendable {
   init(
     node: consuming Node, inbox: Inbox<NodeInput>, tickMilliseconds: Int, gauge: MemberGauge,
     fronts: FrontendGroup,
-    committer: CommitterThread, runBeside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
+    committer: CommitterThread, links: ClusterLinks, requests: MemberRequests,
+    runBeside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
     notice: @escaping @Sendable (NodeNotice) -> Void,
     fail: @escaping @Sendable (NodeError) -> Void
   ) {
@@ -40,6 +43,8 @@ final class CoreThread: @unchecked Sendable {
     self.gauge = gauge
     self.fronts = fronts
     self.committer = committer
+    self.links = links
+    self.requests = requests
     self.runBeside = runBeside
     self.notice = notice
     self.fail = fail
@@ -55,6 +60,7 @@ final class CoreThread: @unchecked Sendable {
     do throws(NodeError) {
       var nextTick = monotonicNanoseconds() + tickNanoseconds
       repeat {
+        let received = links.takeReceivedBytes()
         let now = monotonicNanoseconds()
         var ticks = 0
         while now >= nextTick {
@@ -66,6 +72,7 @@ final class CoreThread: @unchecked Sendable {
         try node.process(batch, now: now, &outputs)
         publish()
         dispatch(&outputs)
+        links.consumed(bytes: received)
         batch.removeAll(keepingCapacity: true)
       } while inbox.drain(into: &batch, until: min(nextTick, node.nextFreeze))
       try stop(&outputs)
@@ -102,6 +109,7 @@ final class CoreThread: @unchecked Sendable {
   }
 
   private func dispatch(_ outputs: inout NodeOutputs) {
+    links.send(outputs.messages)
     for notice in outputs.notices {
       switch notice {
       case .commitReady: committer.wake()
@@ -119,13 +127,19 @@ final class CoreThread: @unchecked Sendable {
         committer.install(installation) { inbox.push(.snapshotInstalled($0)) }
       case .storeReplaced(let recovery):
         gauge.finishedCompactRevision.store(recovery.finishedCompactRevision, ordering: .releasing)
+        links.take(notice)
         self.notice(notice)
-      case .leadershipChanged, .published, .messageRefused, .logPreparationFailed, .autoCompaction,
-        .slowApply, .askLeader, .membersChanged, .removedFromCluster, .sendSnapshot, .snapshotFailed,
-        .digest, .diverged:
+      case .askLeader, .membersChanged, .sendSnapshot, .digest:
+        links.take(notice)
+      case .leadershipChanged:
+        links.take(notice)
+        self.notice(notice)
+      case .published, .messageRefused, .logPreparationFailed, .autoCompaction, .slowApply,
+        .removedFromCluster, .snapshotFailed, .diverged:
         self.notice(notice)
       }
     }
+    requests.take(from: &outputs.answers)
     fronts.deliver(events: outputs.events, answers: outputs.answers)
     outputs.removeAll()
   }

@@ -1,23 +1,32 @@
 internal import Node
 internal import Raft
 internal import Store
-internal import Synchronization
 internal import WriteAheadLog
 
-/// Waits until a member has told its cluster who it is, and logs what happens to its leadership.
+/// What the main thread waits for.
+enum LifeEvent: Sendable {
+  /// The member has told its cluster who it is: it may serve clients.
+  case published
+  case signal(Int32)
+  /// It is no member any more.
+  case removed
+}
+
+/// Tells the main thread what the member has come to, and logs what happens to it.
 final class Ready: Sendable {
-  private let isPublished = Atomic<Bool>(false)
-  private let wakes = Inbox<Void>()
+  private let life: Inbox<LifeEvent>
   private let expectedApply: GoDuration
 
-  init(expectedApply: GoDuration) { self.expectedApply = expectedApply }
+  init(_ life: Inbox<LifeEvent>, expectedApply: GoDuration) {
+    self.life = life
+    self.expectedApply = expectedApply
+  }
 
   /// From the core thread.
   func take(_ notice: NodeNotice, _ logger: Logger) {
     switch notice {
-    case .published:
-      isPublished.store(true, ordering: .releasing)
-      wakes.push(())
+    case .published: life.push(.published)
+    case .removedFromCluster: life.push(.removed)
     case .leadershipChanged(let leadership):
       logger.info(
         "raft role changed",
@@ -44,17 +53,15 @@ final class Ready: Sendable {
           "applied-index": .unsigned(digest.index), "revision": .integer(digest.revision),
           "members": .text(members.map(ClusterIdentity.hexadecimal).joined(separator: ",")),
         ])
-    case .commitReady, .compactionFinished, .prepareLog, .askLeader, .membersChanged, .removedFromCluster,
-      .work, .sendSnapshot, .installSnapshot, .storeReplaced, .digest:
+    case .storeReplaced(let recovery):
+      logger.info(
+        "applied a snapshot of another member",
+        [
+          "applied-index": .unsigned(recovery.appliedIndex), "current-revision": .integer(recovery.revision),
+        ])
+    case .commitReady, .compactionFinished, .prepareLog, .askLeader, .membersChanged, .work, .sendSnapshot,
+      .installSnapshot, .digest:
       break
-    }
-  }
-
-  func wait() {
-    var batch: [Void] = []
-    while !isPublished.load(ordering: .acquiring) {
-      _ = wakes.drain(into: &batch, until: monotonicNanoseconds() + 1_000_000_000)
-      batch.removeAll()
     }
   }
 }

@@ -18,32 +18,32 @@ internal import WriteAheadLog
 /// Starts in the order in which things depend on each other, and stops in the reverse one: listeners drain, the core
 /// thread refuses what waits and closes the log, the committer writes what was applied.
 final class RunningMember {
-  private let configuration: ServerConfiguration
-  private let logger: Logger
-  private let directory: DataDirectory
+  private let parts: Parts
   private let core: CoreThread
   private let committer: CommitterThread
+  private let links: ClusterLinks
+  private let requests: MemberRequests
+  private let defragmenter: Defragmenter
   private let group: MultiThreadedEventLoopGroup
   private let pool: NIOThreadPool
   private let server: WireServer
-  private let monitoring: Monitoring
   private var listeners: ClientListeners
   private var threads: [OSThread] = []
 
   private init(
-    configuration: ServerConfiguration, logger: Logger, directory: DataDirectory,
-    core: CoreThread, committer: CommitterThread, group: MultiThreadedEventLoopGroup, pool: NIOThreadPool,
-    server: WireServer, monitoring: Monitoring, listeners: ClientListeners
+    _ parts: Parts, core: CoreThread, committer: CommitterThread, links: ClusterLinks,
+    requests: MemberRequests, defragmenter: Defragmenter, group: MultiThreadedEventLoopGroup,
+    pool: NIOThreadPool, server: WireServer, listeners: ClientListeners
   ) {
-    self.configuration = configuration
-    self.logger = logger
-    self.directory = directory
+    self.parts = parts
     self.core = core
     self.committer = committer
+    self.links = links
+    self.requests = requests
+    self.defragmenter = defragmenter
     self.group = group
     self.pool = pool
     self.server = server
-    self.monitoring = monitoring
     self.listeners = listeners
   }
 
@@ -53,77 +53,32 @@ final class RunningMember {
   private static let drainSeconds: Int64 = 7
 
   /// Opens the member's files and starts its threads; it serves nobody yet.
-  static func open(_ configuration: ServerConfiguration, _ logger: Logger) throws -> RunningMember {
+  static func open(
+    _ configuration: ServerConfiguration, _ logger: Logger, _ life: Inbox<LifeEvent>
+  ) throws -> RunningMember {
     let disk = PosixDisk(syncs: !configuration.skipsSync)
     let directory = try DataDirectory.open(
       configuration.dataDirectory, walPath: configuration.walDirectory, disk: disk)
     for found in directory.found { DirectoryPermission.warnings(found).forEach(logger.log) }
     try SnapshotDownloads.removeLeftovers(disk: disk, directory: directory.snapshotPath)
-    let (store, members) = try openStore(configuration, directory, disk)
+    let start = try ClusterStart(configuration, directory, disk)
+    let store = start.store
     if configuration.locksMemory { try MemoryLock.acquire() }
-    var options = nodeOptions(configuration, identity: store.recovery.identity)
-    options.stopwatch = { monotonicNanoseconds() }
+    let place = SnapshotPlace(disk: disk, directory: directory.snapshotPath) {
+      directory.defragmentPlan(disk: disk)
+    }
+    let options = MemberOptions.node(configuration, identity: store.recovery.identity, snapshots: place)
     let monitoring = Monitoring()
     let opened = try Node.open(
       options: options, store: store, disk: MeasuredDisk(disk, monitoring.log),
       logDirectory: directory.walPath,
-      initialMembers: members, saltSeed: UInt32.random(in: .min ... .max), now: monotonicNanoseconds())
+      initialMembers: start.initialMembers, saltSeed: UInt32.random(in: .min ... .max),
+      now: monotonicNanoseconds())
     logRecovery(opened.recovery, logger)
-    return try start(configuration, logger, directory, store, opened, monitoring)
-  }
-
-  /// The store with the identity it has, or at the first start the one computed from the flags.
-  private static func openStore(
-    _ configuration: ServerConfiguration, _ directory: DataDirectory, _ disk: PosixDisk
-  ) throws -> (Store, [Member]) {
-    let options = StoreOptions()
-    if try disk.exists(directory.storePath) {
-      let store = try Store.open(path: directory.storePath, options: options, identity: nil)
-      // A crash may have come between the store's creation and the first entry of the log.
-      if store.recovery.appliedIndex > 0 { return (store, []) }
-      let members = try initialMembers(configuration)
-      return (store, members)
-    }
-    let members = try initialMembers(configuration)
-    guard let own = members.first(where: { $0.name == configuration.name }) else {
-      throw ConfigurationError.invalid("the initial cluster does not name this member")
-    }
-    let identity = StoreIdentity(
-      clusterID: ClusterIdentity.clusterID(memberIDs: members.map(\.id)), memberID: own.id)
-    return (try Store.open(path: directory.storePath, options: options, identity: identity), members)
-  }
-
-  private static func initialMembers(_ configuration: ServerConfiguration) throws -> [Member] {
-    try configuration.bootstrapMembers().map { member in
-      let urls = member.peerURLs.map(\.description)
-      let id = ClusterIdentity.memberID(peerURLs: urls, clusterToken: configuration.initialClusterToken)
-      return Member(id: id, peerURLs: urls, name: member.name)
-    }
-  }
-
-  private static func nodeOptions(
-    _ configuration: ServerConfiguration, identity: StoreIdentity
-  ) -> NodeOptions {
-    let tick = Int(configuration.heartbeatMilliseconds)
-    var limits = ReplicaLimits()
-    limits.requestBytes = Int(clamping: configuration.maxRequestBytes)
-    var raftLimits = RaftLimits()
-    raftLimits.catchUpEntries = Int(clamping: configuration.snapshotCatchUpEntries)
-    let raft = RaftConfiguration(
-      memberID: identity.memberID, electionTicks: Int(configuration.electionMilliseconds) / tick,
-      seed: UInt64.random(in: .min ... .max), limits: raftLimits)
-    let replica = ReplicaConfiguration(
-      raft: raft, clusterID: identity.clusterID, tickMilliseconds: tick,
-      startMilliseconds: UInt64(clamping: LogTimestamp.now().milliseconds), name: configuration.name,
-      clientURLs: (configuration.advertiseClientURLs ?? []).map(\.description),
-      clusterVersion: FrontendContext.clusterVersion, limits: limits)
-    var options = NodeOptions(
-      replica: replica,
-      commitIntervalNanoseconds: UInt64(clamping: configuration.effectiveBatchInterval.nanoseconds),
-      catchUpEntries: configuration.snapshotCatchUpEntries, quotaBytes: configuration.effectiveQuotaBytes,
-      autoCompaction: configuration.autoCompaction)
-    options.slowApplyNanoseconds = UInt64(clamping: configuration.warningApplyDuration.nanoseconds)
-    return options
+    let parts = Parts(
+      configuration: configuration, logger: logger, directory: directory, store: store, place: place,
+      knownMembers: start.knownMembers, monitoring: monitoring, life: life)
+    return try compose(parts, opened)
   }
 
   private static func logRecovery(_ recovery: NodeRecovery, _ logger: Logger) {
@@ -143,36 +98,87 @@ final class RunningMember {
       ])
   }
 
-  private static func start(
-    _ configuration: ServerConfiguration, _ logger: Logger, _ directory: DataDirectory, _ store: Store,
-    _ opened: consuming OpenedNode, _ monitoring: Monitoring
-  ) throws -> RunningMember {
-    let identity = store.recovery.identity
-    let finished = store.recovery.finishedCompactRevision
+  /// What the composition begins with.
+  struct Parts {
+    let configuration: ServerConfiguration
+    let logger: Logger
+    let directory: DataDirectory
+    let store: Store
+    let place: SnapshotPlace
+    let knownMembers: [Member]
+    let monitoring: Monitoring
+    let life: Inbox<LifeEvent>
+  }
+
+  private static func compose(_ parts: Parts, _ opened: consuming OpenedNode) throws -> RunningMember {
+    let (configuration, logger, store) = (parts.configuration, parts.logger, parts.store)
     let gauge = MemberGauge()
-    gauge.finishedCompactRevision.store(finished, ordering: .releasing)
+    gauge.finishedCompactRevision.store(store.recovery.finishedCompactRevision, ordering: .releasing)
     let pool = NIOThreadPool(numberOfThreads: poolThreads)
     pool.start()
     let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoops)
     let inbox = Inbox<NodeInput>()
+    let requests = MemberRequests(inbox)
     let runOnPool: @Sendable (@escaping @Sendable () -> Void) -> Void = { work in
       pool.submit { state in if state == .active { work() } }
     }
     let committer = CommitterThread(
-      opened.committer, plan: { directory.defragmentPlan(disk: PosixDisk()) },
+      opened.committer, plan: parts.place.plan,
       report: { inbox.push(.committed($0)) },
       worked: { StoreWork.follow($0, logger) { inbox.push($0) } },
       fail: { stopProcess(logger, "the store cannot be written", $0.description) })
     let defragmenter = Defragmenter(
       committer, gauge: gauge, logger: logger,
       stopsService: configuration.featureGates.stopServiceOnDefragment)
+    let leader = LeaderQuestions()
+    var context = context(parts, gauge, inbox, runOnPool, defragmenter)
+    context.promoteAtLeader = { leader.promote($0, $1) }
+    let fronts = FrontendGroup(context: context)
+    defragmenter.serve(fronts)
+    let links = try ClusterLinks.make(
+      parts, context, inbox: inbox, requests: requests, leader: leader, fronts: fronts)
+    let ready = Ready(parts.life, expectedApply: configuration.warningApplyDuration)
+    let applyMetrics = opened.node.applyMetrics
+    let core = CoreThread(
+      node: opened.node, inbox: inbox, tickMilliseconds: Int(configuration.heartbeatMilliseconds),
+      gauge: gauge, fronts: fronts, committer: committer, links: links, requests: requests,
+      runBeside: runOnPool,
+      notice: { ready.take($0, logger) },
+      fail: { stopProcess(logger, "the member cannot go on", $0.description) })
+    let endpoints = parts.monitoring.endpoints(context, fronts, logger)
+    let server = try WireServer.make(
+      group: group,
+      configuration: WireServer.Configuration(
+        options: MemberOptions.wire(configuration), methods: MethodTable(methods),
+        http1: plainHTTP(configuration, endpoints),
+        makeHandler: { fronts.makeFront($0) })
+    ).wait()
+    let member = RunningMember(
+      parts, core: core, committer: committer, links: links, requests: requests, defragmenter: defragmenter,
+      group: group, pool: pool, server: server, listeners: ClientListeners(server, endpoints, logger))
+    parts.monitoring.begin(
+      context, fronts, gates: configuration.featureGates, apply: applyMetrics, commits: committer.metrics,
+      server: server)
+    let counting = try parts.monitoring.startCounting(store)
+    member.threads = [committer.start(), core.start(), counting]
+    clearStaleReaders(of: store, every: .minutes(1), on: group.next(), runOnPool, logger)
+    return member
+  }
+
+  private static func context(
+    _ parts: Parts, _ gauge: MemberGauge, _ inbox: Inbox<NodeInput>,
+    _ runOnPool: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, _ defragmenter: Defragmenter
+  ) -> FrontendContext {
+    let (configuration, logger) = (parts.configuration, parts.logger)
+    let identity = parts.store.recovery.identity
     var context = FrontendContext(
-      clusterID: identity.clusterID, memberID: identity.memberID, store: store,
+      clusterID: identity.clusterID, memberID: identity.memberID, store: parts.store,
       limits: RequestLimits(
         maxTransactionOperations: Int(clamping: configuration.maxTransactionOperations),
         maxRequestBytes: Int(clamping: configuration.maxRequestBytes)),
       quotaBytes: configuration.effectiveQuotaBytes, gauge: gauge,
-      temporaryDirectory: directory.snapshotPath,
+      temporaryDirectory: parts.directory.snapshotPath,
+      unixSeconds: { Int64(clamping: LogTimestamp.now().milliseconds / 1_000) },
       submit: { inbox.push(&$0) },
       runLong: runOnPool,
       defragment: { defragmenter.request($0) },
@@ -180,41 +186,11 @@ final class RunningMember {
         logger.error("the store cannot be read", ["error": .text(error.description)])
         if case .corrupt = error { inbox.push(.damaged) }
       })
-    context.watch = watchOptions(configuration)
+    context.watch = MemberOptions.watch(configuration)
     context.slowCallNanoseconds = configuration.warningUnaryRequestDuration.nanoseconds
     context.reportSlowCall = { logger.log(MaintenanceLog.slowCall($0, now: .now())) }
-    let fronts = FrontendGroup(context: context)
-    defragmenter.serve(fronts)
-    let ready = Ready(expectedApply: configuration.warningApplyDuration)
-    let applyMetrics = opened.node.applyMetrics
-    let core = CoreThread(
-      node: opened.node, inbox: inbox, tickMilliseconds: Int(configuration.heartbeatMilliseconds),
-      gauge: gauge, fronts: fronts, committer: committer, runBeside: runOnPool,
-      notice: { ready.take($0, logger) },
-      fail: { stopProcess(logger, "the member cannot go on", $0.description) })
-    let endpoints = monitoring.endpoints(context, fronts, logger)
-    let server = try WireServer.make(
-      group: group,
-      configuration: WireServer.Configuration(
-        options: serverOptions(configuration), methods: MethodTable(methods),
-        http1: plainHTTP(configuration, endpoints),
-        makeHandler: { fronts.makeFront($0) })
-    ).wait()
-    let member = RunningMember(
-      configuration: configuration, logger: logger, directory: directory, core: core,
-      committer: committer, group: group, pool: pool, server: server, monitoring: monitoring,
-      listeners: ClientListeners(server, endpoints, logger))
-    monitoring.begin(
-      context, fronts, gates: configuration.featureGates, apply: applyMetrics, commits: committer.metrics,
-      server: server)
-    let counting = try monitoring.startCounting(store)
-    member.threads = [committer.start(), core.start(), counting]
-    clearStaleReaders(of: store, every: .minutes(1), on: group.next(), runOnPool, logger)
-    ready.wait()
-    try defragmenter.requestAtStart(store, freeMegabytesMin: configuration.bootstrapDefragmentMegabytes)
-    return member
+    return context
   }
-
   /// A reader that a dead process left in LMDB's table would keep pages from being used again.
   private static func clearStaleReaders(
     of store: Store, every interval: TimeAmount, on eventLoop: any EventLoop,
@@ -250,19 +226,6 @@ final class RunningMember {
     return RPCMethod("\(method.path)", kind)
   }
 
-  private static func serverOptions(_ configuration: ServerConfiguration) -> ServerOptions {
-    var options = ServerOptions()
-    options.reusesPort = configuration.reusesPort
-    // etcd's allowance for what gRPC adds to a request.
-    options.requestBytesMax = Int(clamping: configuration.maxRequestBytes) + 512 * 1024
-    options.concurrentStreamsMax = min(options.concurrentStreamsMax, configuration.maxConcurrentStreams)
-    options.timesHandling = configuration.hasExtensiveMetrics
-    options.keepaliveMinTime = .nanoseconds(configuration.keepaliveMinTime.nanoseconds)
-    options.keepaliveInterval = .nanoseconds(configuration.keepaliveInterval.nanoseconds)
-    options.keepaliveTimeout = .nanoseconds(configuration.keepaliveTimeout.nanoseconds)
-    return options
-  }
-
   /// The gateway in front of the other endpoints, unless it is turned off, and etcd's checks before both.
   private static func plainHTTP(
     _ configuration: ServerConfiguration, _ endpoints: HTTPEndpoints
@@ -274,34 +237,30 @@ final class RunningMember {
       before: pages, origins: configuration.corsOrigins, hosts: configuration.admittedHosts)
   }
 
-  private static func watchOptions(_ configuration: ServerConfiguration) -> WatchOptions {
-    var options = WatchOptions()
-    options.progressMilliseconds = UInt64(
-      clamping: configuration.effectiveWatchProgressInterval.nanoseconds / 1_000_000)
-    options.leaderCheckMilliseconds = configuration.electionMilliseconds
-    options.fragmentBytes = Int(clamping: configuration.maxRequestBytes) + 512 * 1024
-    return options
-  }
-
-  /// Binds the client listeners; from then on clients are served.
+  /// Binds the client listeners; from then on clients are served. Once the member has told its cluster who it is.
   func serve() throws {
-    try listeners.open(configuration)
-    logger.info("ready to serve client requests")
+    try defragmenter.requestAtStart(
+      parts.store, freeMegabytesMin: parts.configuration.bootstrapDefragmentMegabytes)
+    try listeners.open(parts.configuration)
+    parts.logger.info("ready to serve client requests")
   }
 
   /// Stops in order; returns when everything is on disk and every thread has ended.
   func stop() throws {
-    monitoring.stop()
+    links.handOver(secondsMax: Self.drainSeconds)
+    parts.monitoring.stop()
     try server.shutDown(grace: .seconds(Self.drainSeconds)).wait()
     listeners.removeSocketFiles()
     threads[2].join()
     core.inbox.close()
     threads[1].join()
+    requests.close()
+    try links.stop()
     committer.close()
     threads[0].join()
     try group.syncShutdownGracefully()
     try pool.syncShutdownGracefully()
-    directory.close()
+    parts.directory.close()
   }
 }
 

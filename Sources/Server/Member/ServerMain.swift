@@ -22,16 +22,39 @@ public enum ServerMain {
     _ configuration: ServerConfiguration, _ logger: Logger, _ notifier: ServiceNotifier
   ) -> Never {
     FaultNaming.install()
+    let life = Inbox<LifeEvent>()
+    // The main thread waits for more than signals: a member may find that it was removed, and one without a quorum
+    // must end when it is told to.
+    _ = OSThread(name: "cairn-signals") { while true { life.push(.signal(StopSignals.wait())) } }
     do {
-      let member = try RunningMember.open(configuration, logger)
-      try member.serve()
-      notifier.ready()
-      let signal = StopSignals.wait()
-      logger.info("received signal; shutting down", ["signal": .text(StopSignals.name(signal))])
-      notifier.stopping()
-      try member.stop()
-      logger.info("closed member")
-      StopSignals.endProcess(by: signal)
+      let member = try RunningMember.open(configuration, logger, life)
+      var events: [LifeEvent] = []
+      while life.drain(into: &events, until: .max) {
+        for event in events {
+          switch event {
+          case .published:
+            try member.serve()
+            notifier.ready()
+          case .signal(let signal):
+            logger.info("received signal; shutting down", ["signal": .text(StopSignals.name(signal))])
+            notifier.stopping()
+            try member.stop()
+            logger.info("closed member")
+            StopSignals.endProcess(by: signal)
+          case .removed:
+            logger.warn(
+              "server error", ["error": "the member has been permanently removed from the cluster"])
+            logger.warn("data-dir used by this member must be removed")
+            notifier.stopping()
+            // The others are to hear of what this member still knows, the end of the change among it.
+            sleep(1)
+            try member.stop()
+            exit(0)
+          }
+        }
+        events.removeAll()
+      }
+      preconditionFailure("nobody closes what the main thread waits for")
     } catch {
       logger.fatal("the member stopped", ["error": .text("\(error)")])
       exit(1)
