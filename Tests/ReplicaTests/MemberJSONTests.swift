@@ -35,4 +35,39 @@ import Testing
   func isRefusedWithoutATrap(text: String) {
     #expect(Member(json: Array(text.utf8)) == nil)
   }
+
+  @Test(arguments: [false, true])
+  func theContextOfAChangeComesBack(isPromote: Bool) {
+    let members = [
+      Member(id: 7, peerURLs: []), Member(id: .max, peerURLs: ["http://h:2380"], isLearner: true, name: "n"),
+    ]
+    for member in members {
+      let context = ConfigChangeContext(member: member, isPromote: isPromote)
+      #expect(ConfigChangeContext(json: context.json) == context)
+    }
+    let text = #"{"id":7,"peerURLs":null,"isPromote":true}"#
+    let context = ConfigChangeContext(member: Member(id: 7, peerURLs: []), isPromote: true)
+    #expect(String(decoding: context.json, as: UTF8.self) == text)
+    // The changes that start a cluster carry the member alone.
+    #expect(ConfigChangeContext(json: members[1].json)?.isPromote == false)
+  }
+
+  /// Cut and changed anywhere, a context is another one or none; whatever it is, all members read the same.
+  @Test func aDamagedContextIsNoTrap() {
+    let member = Member(
+      id: 7, peerURLs: ["http://h:2380"], isLearner: true, name: "\u{1}ü", clientURLs: ["c"])
+    let json = ConfigChangeContext(member: member, isPromote: true).json
+    for offset in json.indices {
+      #expect(ConfigChangeContext(json: Array(json[..<offset])) == nil)
+      for byte in UInt8.min...UInt8.max {
+        var changed = json
+        changed[offset] = byte
+        guard let context = ConfigChangeContext(json: changed) else { continue }
+        #expect(ConfigChangeContext(json: context.json) == context)
+      }
+    }
+    for wrong in [#"{"id":7,"isPromote":1}"#, #"{"id":7,"isPromote":"true"}"#, #"{"isPromote":true}"#] {
+      #expect(ConfigChangeContext(json: Array(wrong.utf8)) == nil)
+    }
+  }
 }

@@ -68,9 +68,9 @@ struct MembershipRules {
     if member.isLearner, members.count(where: \.isLearner) >= learnersMax { return .tooManyLearners }
     guard isStrict else { return nil }
     if !member.isLearner {
-      // The second voter of a cluster of one may not have started yet: that is how such a cluster grows again.
-      let isSecond = voters.count == 2 && started(voters) == 1
-      if !isSecond, started(voters) < quorum(voters.count) { return .notEnoughStartedMembers }
+      // The new one counts for the quorum and has not started. A cluster of one grows all the same.
+      let isSecond = voters.count == 1 && started(voters) == 1
+      if !isSecond, started(voters) < quorum(voters.count + 1) { return .notEnoughStartedMembers }
     }
     return healthyVoters < quorum(voters.count) ? .unhealthyCluster : nil
   }
