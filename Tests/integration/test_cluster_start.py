@@ -85,3 +85,99 @@ def test_a_member_without_a_quorum_says_so_and_stops_when_told(cluster):
     last.spawn()
     wait_until(lambda: "serving peer traffic" in last.log().split("closed member")[-1], SECONDS_MAX, last.log_tail)
     assert last.terminate() == 143
+
+
+def test_members_come_as_learners_are_promoted_through_a_follower_and_go(cluster):
+    learner = cluster.add(is_learner=True)
+    learner.wait_until_ready()
+    assert learner.status().isLearner
+    client = learner.client()
+    outcome = client.call("KV/Put", key=b"k", value=b"v")
+    assert outcome.text == "etcdserver: rpc not supported for learner", outcome
+    put(cluster.members[0], "known", "to all")
+    wait_until(lambda: etcdctl(learner.endpoint, "get", "known", "--consistency", "s", "--print-value-only")
+               == "to all\n", SECONDS_MAX, learner.log_tail)
+    follower = next(member for member in cluster.followers() if member is not learner)
+    etcdctl(follower.endpoint, "member", "promote", f"{cluster.member_id(learner):x}")
+    wait_until(lambda: not learner.status().isLearner, SECONDS_MAX, learner.log_tail)
+    put(learner, "promoted", "yes")
+    client.close()
+    target = cluster.member_id(learner)
+    leader = cluster.wait_for_leader()
+    etcdctl(leader.endpoint, "move-leader", f"{target:x}")
+    assert cluster.wait_for_leader(other_than=leader) is learner
+    cluster.remove(learner, through=follower)
+    assert learner.wait_for_exit() == 0
+    assert "the member has been permanently removed from the cluster" in learner.log()
+    put(follower, "removed", "yes")
+    cluster.check_equal()
+
+
+def test_a_member_that_lost_its_directory_is_refused(cluster):
+    import shutil
+
+    member = cluster.members[2]
+    put(member, "a", "b")
+    member.kill()
+    shutil.rmtree(member.data_directory)
+    member.spawn()
+    assert member.wait_for_exit() == 1
+    assert "has already been bootstrapped" in member.log()
+
+
+def test_leases_live_through_any_member(cluster):
+    for member in cluster.members:
+        client = member.client()
+        granted = client.must("Lease/LeaseGrant", TTL=30)
+        client.must("KV/Put", key=b"leased", value=b"v", lease=granted.ID)
+        assert etcdctl(member.endpoint, "lease", "keep-alive", "--once", f"{granted.ID:x}").startswith("lease")
+        left = client.must("Lease/LeaseTimeToLive", ID=granted.ID, keys=True)
+        assert 0 < left.TTL <= 30 and left.grantedTTL == 30 and list(left.keys) == [b"leased"]
+        client.must("Lease/LeaseRevoke", ID=granted.ID)
+        assert client.must("Lease/LeaseTimeToLive", ID=granted.ID).TTL == -1
+        client.close()
+
+
+def test_a_member_that_the_log_no_longer_reaches_gets_a_snapshot():
+    few = ["--snapshot-catchup-entries", "50", "--backend-batch-interval", "50ms"]
+    with cluster_harness.Cluster(3, is_proxied=False, extra_arguments=few) as cluster:
+        cluster.start()
+        late = cluster.followers()[0]
+        late.kill()
+        client = cluster.wait_for_leader().client()
+        for number in range(400):
+            client.put(b"key-%d" % (number % 100), b"x" * 2000)
+        client.close()
+        late.start()
+        cluster.check_equal()
+        assert "applied a snapshot of another member" in late.log()
+        put(late, "after", "snapshot")
+
+
+def test_one_snapshot_is_three_members(tmp_path):
+    with harness.cairn() as source:
+        source.start()
+        put(source, "kept", "in the snapshot")
+        etcdctl(source.endpoint, "snapshot", "save", str(tmp_path / "snapshot"))
+    with cluster_harness.Cluster(3, is_proxied=False) as cluster:
+        for member in cluster.members:
+            done = subprocess.run(
+                [str(harness.utl_binary()), "snapshot", "restore", str(tmp_path / "snapshot"), "--name", member.name,
+                 "--data-dir", str(member.data_directory), "--initial-cluster", member.initial_cluster,
+                 "--initial-advertise-peer-urls", member.peer_url],
+                capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+        cluster.start()
+        for member in cluster.members:
+            assert etcdctl(member.endpoint, "get", "kept", "--print-value-only") == "in the snapshot\n"
+        cluster.check_equal()
+
+
+def test_the_members_agree_on_a_version(cluster):
+    import urllib.request
+
+    def version(member: harness.Server) -> dict:
+        with urllib.request.urlopen(f"http://{member.endpoint}/version", timeout=2) as answer:
+            return json.load(answer)
+
+    wait_until(lambda: all(version(member)["etcdcluster"] == "3.7.0" for member in cluster.members), SECONDS_MAX)
