@@ -91,6 +91,14 @@ public struct HistogramReading: Sendable, Equatable {
     counts = [UInt64](repeating: 0, count: bounds.count + 1)
   }
 
+  /// What was counted elsewhere: `counts` has one more than `bounds`.
+  public init(bounds: [Double], counts: [UInt64], sum: Double) {
+    precondition(counts.count == bounds.count + 1, "every value is in one bucket")
+    self.bounds = bounds
+    self.counts = counts
+    self.sum = sum
+  }
+
   public var count: UInt64 { counts.reduce(0, &+) }
 
   /// Adds what another thread's histogram of the same shape held.

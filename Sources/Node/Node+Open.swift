@@ -44,7 +44,7 @@ extension Node {
     let clusterID = options.replica.clusterID
     var found = store.recovery
     let firstNeeded = found.appliedIndex - min(found.appliedIndex, options.catchUpEntries)
-    let (log, recovered) = try orStop { () throws(LogError) in
+    let (log, opened) = try orStop { () throws(LogError) in
       try WriteAheadLog.open(
         disk: disk, directory: logDirectory,
         identity: LogIdentity(clusterID: clusterID, memberID: memberID),
@@ -53,6 +53,7 @@ extension Node {
           segmentBytes: options.logSegmentBytes, durableIndex: found.appliedIndex,
           firstIndexNeeded: firstNeeded))
     }
+    var recovered = opened
     let committer = try orStop { () throws(StoreError) in try store.makeCommitter() }
     if let rebuilt = try finishInstallation(recovered, found, committer, options.snapshots) {
       found = rebuilt
@@ -64,6 +65,11 @@ extension Node {
       try CommandApplier(store.makeApplier(), quotaBytes: options.quotaBytes)
     }
     let confState = try decodeConfState(found.confState)
+    if options.forcesNewCluster {
+      try ForcedCluster.begin(
+        &recovered, log, confState: confState, appliedIndex: found.appliedIndex, term: found.term,
+        memberID: memberID)
+    }
     var replica: ReplicaMachine
     let isFirstStart =
       found.appliedIndex == 0 && recovered.lastIndex == 0 && recovered.hardState.term == 0

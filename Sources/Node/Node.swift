@@ -73,10 +73,12 @@ public struct Node: ~Copyable {
   /// When the filling generation is due, in the caller's monotonic nanoseconds.
   public var nextFreeze: UInt64 { lastFreeze + options.commitIntervalNanoseconds }
 
-  /// Takes a batch of inputs through all stages. `now` is monotonic, in nanoseconds. After an error the process has to
+  /// Takes a batch of inputs through all stages. `now` is monotonic, in nanoseconds. `beforeSync` is called before each
+  /// write of the log: messages that leave there let the peers write at the same time. After an error the process has to
   /// end; nothing that was not durable has been answered.
   public mutating func process(
-    _ inputs: [NodeInput], now: UInt64, _ outputs: inout NodeOutputs
+    _ inputs: [NodeInput], now: UInt64, _ outputs: inout NodeOutputs,
+    beforeSync: (inout NodeOutputs) -> Void = { _ in }
   ) throws(NodeError) {
     for input in inputs { try take(input, &outputs) }
     let leads = replica.leadership.role == .leader
@@ -89,6 +91,7 @@ public struct Node: ~Copyable {
     repeat {
       replica.flush(&effects)
       try route(&outputs)
+      beforeSync(&outputs)
       // What the log or the apply stage reports may let the replica go on only at its next flush: a single voter's
       // entry commits when its append is durable. Stopping here would leave it until the next input.
       progressed = try syncLog(&outputs)

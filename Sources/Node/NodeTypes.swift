@@ -182,6 +182,8 @@ public struct NodeOptions: Sendable {
   public var snapshots: SnapshotPlace?
   /// How much the data file may grow while a snapshot is written for another member, in bytes; then it is given up.
   public var snapshotGrowthBytesMax: Int64 = 16 << 30
+  /// `--force-new-cluster`: take all other members out of the configuration at the start.
+  public var forcesNewCluster = false
   /// `--strict-reconfig-check`.
   public var isReconfigurationStrict = true
   /// `--max-learners`.

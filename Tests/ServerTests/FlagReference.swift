@@ -193,6 +193,6 @@ enum FlagReference {
     accepted("auto-compaction-mode", .text, "periodic", "revision"),
     accepted("v2-deprecation", .choice(failure: "invalid value \"foo\""), "write-only", "gone"),
     effective("max-learners", .int, "1", "2") { $0.learnersMax == 2 },
-    refused("force-new-cluster", .boolean, "false", "true"),
+    effective("force-new-cluster", .boolean, "false", "true") { $0.forcesNewCluster },
   ]
 }

@@ -92,6 +92,18 @@ TABLE: dict[str, tuple[str, set[str], list[float]]] = {
     "promhttp_metric_handler_requests_total": ("counter", {"code"}, []),
 }
 
+# What a member with others has beside these.
+PEERS: dict[str, tuple[str, set[str], list[float]]] = {
+    "etcd_network_active_peers": ("gauge", {"Local", "Remote"}, []),
+    "etcd_network_disconnected_peers_total": ("counter", {"Local", "Remote"}, []),
+    "etcd_network_known_peers": ("gauge", {"Local", "Remote"}, []),
+    "etcd_network_peer_received_bytes_total": ("counter", {"From"}, []),
+    "etcd_network_peer_received_failures_total": ("counter", {"From"}, []),
+    "etcd_network_peer_round_trip_time_seconds": ("histogram", {"To"}, doubling(0.0001, 16)),
+    "etcd_network_peer_sent_bytes_total": ("counter", {"To"}, []),
+    "etcd_network_peer_sent_failures_total": ("counter", {"To"}, []),
+}
+
 # What the dashboard and the alerts of etcd's mixin ask for and a single member has; windows are short here.
 RATE = "[5s]"
 EXPRESSIONS = [

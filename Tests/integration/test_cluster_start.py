@@ -6,13 +6,17 @@ Links on loopback without proxies; what happens to them when links fail is for t
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+import urllib.request
 
 import pytest
 
 import api
 import cluster_harness
 import harness
+import metrics_table
+import prometheus
 from watch_client import wait_until
 
 SECONDS_MAX = 30
@@ -114,8 +118,6 @@ def test_members_come_as_learners_are_promoted_through_a_follower_and_go(cluster
 
 
 def test_a_member_that_lost_its_directory_is_refused(cluster):
-    import shutil
-
     member = cluster.members[2]
     put(member, "a", "b")
     member.kill()
@@ -174,10 +176,38 @@ def test_one_snapshot_is_three_members(tmp_path):
 
 
 def test_the_members_agree_on_a_version(cluster):
-    import urllib.request
-
     def version(member: harness.Server) -> dict:
         with urllib.request.urlopen(f"http://{member.endpoint}/version", timeout=2) as answer:
             return json.load(answer)
 
     wait_until(lambda: all(version(member)["etcdcluster"] == "3.7.0" for member in cluster.members), SECONDS_MAX)
+
+
+def test_a_member_goes_on_alone_when_it_is_forced_to(cluster):
+    put(cluster.members[0], "kept", "yes")
+    cluster.wait_until_applied()
+    cluster.kill()
+    last = cluster.members[0]
+    last.extra_arguments = ["--force-new-cluster"]
+    last.start()
+    assert etcdctl(last.endpoint, "get", "kept", "--print-value-only") == "yes\n"
+    client = last.client()
+    assert len(client.must("Cluster/MemberList").members) == 1
+    client.close()
+    put(last, "alone", "yes")
+    # The flag makes no difference to a cluster of one.
+    last.kill()
+    last.start()
+    assert etcdctl(last.endpoint, "get", "alone", "--print-value-only") == "yes\n"
+
+
+def test_the_links_are_measured(cluster):
+    put(cluster.members[0], "k", "v")
+    scrape = prometheus.scrape(cluster.members[0])
+    for name, (kind, labels, buckets) in metrics_table.PEERS.items():
+        assert scrape.types[name] == kind, name
+        shown = scrape.series(name + "_bucket" if kind == "histogram" else name)
+        assert shown and all(set(series) - {"le"} == labels for series in shown), name
+        if kind == "histogram":
+            assert sorted({float(series["le"]) for series in shown}) == pytest.approx(buckets), name
+    assert scrape.value("etcd_network_known_peers") == 2

@@ -109,6 +109,11 @@ final class ClusterLinks: Sendable {
     members.withLock { $0.first { $0.id == id } }?.peerURLs.compactMap { PeerURL($0) } ?? []
   }
 
+  /// Empty once the transport has stopped.
+  func statistics(_ eventLoop: any EventLoop) -> EventLoopFuture<[PeerStatistics]> {
+    transport.statistics().hop(to: eventLoop).recover { _ in [] }
+  }
+
   // MARK: From the member's thread
 
   func send(_ messages: [Message]) {

@@ -130,7 +130,7 @@ extension FlagTable {
 
   static let unsafe: [FlagDefinition] = [
     .init(
-      "force-new-cluster", .boolean, "false", .unsafe, .notBuilt("forcing a new cluster"),
+      "force-new-cluster", .boolean, "false", .unsafe,
       "Make a one-member cluster of this member's data."),
     .init(
       "unsafe-no-fsync", .boolean, "false", .unsafe,

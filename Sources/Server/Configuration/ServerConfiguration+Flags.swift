@@ -51,6 +51,7 @@ extension ServerConfiguration {
     listenMetricsURLs = values.urls("listen-metrics-urls")
     isReconfigurationStrict = values.boolean("strict-reconfig-check")
     learnersMax = values.integer("max-learners")
+    forcesNewCluster = values.boolean("force-new-cluster")
     preVotes = values.boolean("pre-vote")
     raftReadTimeout = values.duration("raft-read-timeout")
     raftWriteTimeout = values.duration("raft-write-timeout")

@@ -33,6 +33,8 @@ public struct ServerConfiguration: Sendable, Equatable {
   public var learnersMax: Int64 = 1
   /// `--pre-vote`: ask whether an election could be won before raising the term.
   public var preVotes = true
+  /// `--force-new-cluster`: a cluster of one from this member's data.
+  public var forcesNewCluster = false
   /// As given; less than 5 s is raised to it.
   public var raftReadTimeout = GoDuration.seconds(5)
   public var raftWriteTimeout = GoDuration.seconds(5)

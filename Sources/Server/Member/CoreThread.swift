@@ -69,7 +69,11 @@ final class CoreThread: @unchecked Sendable {
         }
         // The time that passed comes first: a lease that is renewed now must not lose by it.
         batch.insert(contentsOf: repeatElement(.replica(.tick), count: min(ticks, Self.ticksMax)), at: 0)
-        try node.process(batch, now: now, &outputs)
+        try node.process(batch, now: now, &outputs) { outputs in
+          if outputs.messages.isEmpty { return }
+          links.send(outputs.messages)
+          outputs.messages.removeAll(keepingCapacity: true)
+        }
         publish()
         dispatch(&outputs)
         links.consumed(bytes: received)

@@ -35,6 +35,7 @@ enum MemberOptions {
       autoCompaction: configuration.autoCompaction)
     options.stopwatch = { monotonicNanoseconds() }
     options.snapshots = snapshots
+    options.forcesNewCluster = configuration.forcesNewCluster
     options.isReconfigurationStrict = configuration.isReconfigurationStrict
     options.learnersMax = Int(clamping: configuration.learnersMax)
     options.slowApplyNanoseconds = UInt64(clamping: configuration.warningApplyDuration.nanoseconds)

@@ -158,7 +158,7 @@ final class RunningMember {
       group: group, pool: pool, server: server, listeners: ClientListeners(server, endpoints, logger))
     parts.monitoring.begin(
       context, fronts, gates: configuration.featureGates, apply: applyMetrics, commits: committer.metrics,
-      server: server)
+      server: server, links: links)
     let counting = try parts.monitoring.startCounting(store)
     member.threads = [committer.start(), core.start(), counting]
     clearStaleReaders(of: store, every: .minutes(1), on: group.next(), runOnPool, logger)

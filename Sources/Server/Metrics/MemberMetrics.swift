@@ -1,6 +1,7 @@
 internal import Frontend
 internal import Metrics
 internal import NIOCore
+internal import PeerTransport
 internal import Store
 internal import Synchronization
 internal import Wire
@@ -21,6 +22,7 @@ struct MemberMetrics: Sendable {
   let methods: [RPCMethod]
   let calls: [CallMetrics]
   let loops: [LoopMetrics]
+  let links: ClusterLinks
 
   /// The text of a scrape. Reading the store's sizes and the process's state takes system calls, so it is made on the
   /// pool.
@@ -29,10 +31,11 @@ struct MemberMetrics: Sendable {
     runOnPool: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
   ) -> HTTPEndpoints.PageSource {
     { eventLoop in
-      fronts.figures(eventLoop).flatMap { figures in
+      let peers = sources()?.links.statistics(eventLoop) ?? eventLoop.makeSucceededFuture([])
+      return fronts.figures(eventLoop).and(peers).flatMap { figures, peers in
         let promise = eventLoop.makePromise(of: [UInt8].self)
         runOnPool {
-          let families = sources()?.families(figures) ?? []
+          let families = sources().map { $0.families(figures) + $0.peerFamilies(peers) } ?? []
           promise.succeed(MetricsText.encode(families))
         }
         return promise.futureResult

@@ -30,12 +30,13 @@ final class Monitoring: Sendable {
   /// All parts are there.
   func begin(
     _ context: FrontendContext, _ fronts: FrontendGroup, gates: FeatureGates, apply: ApplyMetrics,
-    commits: CommitMetrics, server: WireServer
+    commits: CommitMetrics, server: WireServer, links: ClusterLinks
   ) {
     let metrics = MemberMetrics(
       memberID: context.memberID, quotaBytes: context.quotaBytes, gates: gates, gauge: context.gauge,
       store: context.store, services: context.metrics, apply: apply, log: log, commits: commits, keys: keys,
-      methods: server.methods, calls: server.callMetrics, loops: fronts.metrics)
+      methods: server.methods, calls: server.callMetrics, loops: fronts.metrics,
+      links: links)
     sources.withLock { $0 = metrics }
   }
 
