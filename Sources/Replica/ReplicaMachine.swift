@@ -341,7 +341,7 @@ extension ReplicaMachine {
   }
 
   private mutating func askForReads() {
-    guard !reads.gathered.isEmpty, readsMayAskTick <= nowTick else { return }
+    guard reads.hasQuestion, readsMayAskTick <= nowTick else { return }
     raft.handle(.readIndex(context: reads.ask()), &raftEffects)
   }
 

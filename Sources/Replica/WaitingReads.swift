@@ -10,8 +10,9 @@ struct WaitingReads {
     var isForwardable = false
   }
   struct Batch {
-    /// Unique for ever: a late answer to an abandoned question finds nothing.
-    var context: UInt64
+    /// The questions asked since its reads came, each unique for ever. The answer to any of them will do: if only that
+    /// to the latest did, no read would end while an answer takes longer than the time between two questions.
+    var contexts: [UInt64]
     var reads: [Read]
   }
   struct Confirmed {
@@ -24,7 +25,10 @@ struct WaitingReads {
   /// Ascending by index, nearly always: read indexes only grow in one term.
   private(set) var confirmed: [Confirmed] = []
   private var lastContext: UInt64 = 0
+  private var mustAskAgain = false
   private(set) var count = 0
+
+  var hasQuestion: Bool { !gathered.isEmpty || mustAskAgain }
 
   mutating func add(_ read: Read) {
     gathered.append(read)
@@ -44,31 +48,44 @@ struct WaitingReads {
     return taken
   }
 
-  /// Makes one batch of what is gathered; its context is to be asked for.
+  /// Makes one batch of what is gathered; its context is to be asked for, and serves the earlier ones too if they are
+  /// to be asked again.
   mutating func ask() -> UInt64 {
     lastContext += 1
-    asked.append(Batch(context: lastContext, reads: gathered))
-    gathered.removeAll(keepingCapacity: true)
+    if mustAskAgain {
+      for position in asked.indices { asked[position].contexts.append(lastContext) }
+      mustAskAgain = false
+    }
+    if !gathered.isEmpty {
+      asked.append(Batch(contexts: [lastContext], reads: gathered))
+      gathered.removeAll(keepingCapacity: true)
+    }
     return lastContext
   }
 
-  /// The batch's reads need `index` applied.
+  /// The reads that were there when `context` was asked for need `index` applied.
   mutating func confirm(context: UInt64, index: UInt64) {
-    guard let position = asked.firstIndex(where: { $0.context == context }) else { return }
-    let batch = asked.remove(at: position)
-    confirmed.append(Confirmed(index: index, reads: batch.reads))
+    asked.removeAll { batch in
+      guard batch.contexts.contains(context) else { return false }
+      confirmed.append(Confirmed(index: index, reads: batch.reads))
+      return true
+    }
   }
 
-  /// The batch's question was dropped: it is gathered again and gets a new context.
+  /// A question was dropped: reads that no other one was asked for are gathered again.
   mutating func askAgain(context: UInt64) {
-    guard let position = asked.firstIndex(where: { $0.context == context }) else { return }
-    gathered.insert(contentsOf: asked.remove(at: position).reads, at: 0)
+    var left: [Read] = []
+    asked.removeAll { batch in
+      guard batch.contexts == [context] else { return false }
+      left += batch.reads
+      return true
+    }
+    for position in asked.indices { asked[position].contexts.removeAll { $0 == context } }
+    gathered = left + gathered
   }
 
   mutating func askAllAgain() {
-    guard !asked.isEmpty else { return }
-    gathered = asked.flatMap(\.reads) + gathered
-    asked.removeAll()
+    mustAskAgain = !asked.isEmpty
   }
 
   /// Takes the confirmed reads that may be served at `applied`.
@@ -88,6 +105,7 @@ struct WaitingReads {
   mutating func takeAsked() -> [Ticket] {
     let tickets = asked.flatMap { $0.reads.map(\.ticket) }
     asked.removeAll()
+    mustAskAgain = false
     count -= tickets.count
     return tickets
   }
@@ -115,6 +133,7 @@ struct WaitingReads {
     wasConfirmed = false
     for position in asked.indices { sift(&asked[position].reads) }
     asked.removeAll { $0.reads.isEmpty }
+    mustAskAgain = mustAskAgain && !asked.isEmpty
     sift(&gathered)
     count -= tickets.count
     return tickets
