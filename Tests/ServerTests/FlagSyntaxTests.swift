@@ -85,6 +85,20 @@ import Testing
     }
   }
 
+  @Test func `help names the file of settings and ends with etcd's warning`() {
+    #expect(HelpText.usage.contains("  cairn --config-file\n    Path to the server configuration file."))
+    #expect(
+      HelpText.flags.hasSuffix(
+        "\n\nCAUTIOUS with unsafe flag! It may break the guarantees given by the consensus protocol!\n"))
+  }
+
+  @Test func `one port for HTTP and gRPC is warned of`() {
+    let text = "Running http and grpc server on single port. This is not recommended for production."
+    #expect(Outcome.notices([]).contains(LogRecord(.warn, text, [:])))
+    let apart = Outcome.notices(["--listen-client-http-urls=http://127.0.0.1:1"])
+    #expect(!apart.contains { $0.message == text })
+  }
+
   @Test func `version prints Cairn's line and etcd's four`() {
     let stop = Outcome.stop(["--version", "--listen-client-urls=http://127.0.0.1:1"])
     #expect(stop?.exitCode == 0)

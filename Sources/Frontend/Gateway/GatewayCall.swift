@@ -92,8 +92,11 @@ final class GatewayCall: HTTP1ExchangeHandler, ClientCallObserver {
     }
     hasRequest = true
     switch state {
-    case .connecting(let waiting):
-      state = .connecting(waiting + [message])
+    case .connecting(var waiting):
+      // Taken out of the state first, so that appending does not copy.
+      state = .over
+      waiting.append(message)
+      state = .connecting(waiting)
       if !hasBegun { begin() }
     case .calling(let call):
       call.send(message)
@@ -127,6 +130,8 @@ final class GatewayCall: HTTP1ExchangeHandler, ClientCallObserver {
 
   private func begin() {
     hasBegun = true
+    // What a client sends meanwhile waits in its socket.
+    exchange.setReading(false)
     let me = NIOLoopBound(self, eventLoop: exchange.eventLoop)
     exchange.inward().whenComplete { result in
       switch result {
@@ -138,6 +143,7 @@ final class GatewayCall: HTTP1ExchangeHandler, ClientCallObserver {
 
   private func call(on connection: ClientConnection) {
     guard case .connecting(let messages) = state else { return }
+    exchange.setReading(true)
     self.connection = connection
     let options: CallOptions
     switch Self.options(exchange.request) {

@@ -12,6 +12,8 @@ struct JSONValueSplitter {
 
   private let bytesMax: Int
   private var pending: [UInt8] = []
+  /// Where in `pending` the value begins that is looked at; what lies before it was taken or dropped.
+  private var start = 0
   /// Bytes of `pending` that were looked at.
   private var seen = 0
   private var depth = 0
@@ -29,10 +31,14 @@ struct JSONValueSplitter {
   var isInValue: Bool { depth > 0 }
 
   mutating func append(_ bytes: some Sequence<UInt8>) {
+    // Once for all values of the piece before, so that many small ones cost no more than a large one.
+    pending.removeSubrange(..<start)
+    seen -= start
+    start = 0
     pending.append(contentsOf: bytes)
   }
 
-  /// The next complete object, or nil until more bytes come.
+  /// The next complete object, or nil until more bytes come. Let go of it before `append`, which would copy otherwise.
   mutating func next() throws(Fault) -> ArraySlice<UInt8>? {
     while seen < pending.count {
       let byte = pending[seen]
@@ -40,7 +46,7 @@ struct JSONValueSplitter {
         guard try begin(byte) else { continue }
       }
       seen += 1
-      if seen > bytesMax { throw .tooLarge }
+      if seen - start > bytesMax { throw .tooLarge }
       if try ends(byte) { return take() }
     }
     return nil
@@ -50,9 +56,8 @@ struct JSONValueSplitter {
   private mutating func begin(_ byte: UInt8) throws(Fault) -> Bool {
     switch byte {
     case 0x20, 0x09, 0x0a, 0x0d:
-      // Only white space lies before it, so nothing is lost.
-      pending.removeSubrange(..<(seen + 1))
-      seen = 0
+      seen += 1
+      start = seen
       return false
     case UInt8(ascii: "{"): return true
     default: throw .unexpected(byte)
@@ -84,9 +89,8 @@ struct JSONValueSplitter {
   }
 
   private mutating func take() -> ArraySlice<UInt8> {
-    let value = pending[..<seen]
-    pending = Array(pending[seen...])
-    seen = 0
+    let value = pending[start..<seen]
+    start = seen
     return value
   }
 }

@@ -13,13 +13,22 @@ public enum HelpText {
       cairn -h | --help
         Show the help information about cairn.
 
+      cairn --config-file
+        Path to the server configuration file. Note that if a configuration file is provided, other command line flags and environment variables will be ignored.
+
     Every flag can be set by the variable ETCD_ and its name in capitals, with '_' for '-'.
 
 
     """
 
   /// Goes to standard output.
-  public static let flags: String = FlagDefinition.Section.allCases.map(section).joined()
+  public static let flags: String =
+    FlagDefinition.Section.allCases.map(section).joined() + "\n" + caution
+
+  private static let caution = """
+    CAUTIOUS with unsafe flag! It may break the guarantees given by the consensus protocol!
+
+    """
 
   private static func section(_ section: FlagDefinition.Section) -> String {
     guard section != .hidden else { return "" }

@@ -129,6 +129,11 @@ extension ServerConfiguration {
 
   private func warnings(_ flags: FlagValues) -> [LogRecord] {
     var records: [LogRecord] = []
+    if listenClientHTTPURLs.isEmpty {
+      records.append(
+        LogRecord(
+          .warn, "Running http and grpc server on single port. This is not recommended for production.", [:]))
+    }
     if flags.isSet("max-snapshots") {
       records.append(
         LogRecord(
