@@ -11,7 +11,8 @@ import subprocess
 
 import harness
 import pytest
-from etcdctl_scenes import EXTRA_ARGUMENTS, SCENES, Session, Stage
+from etcdctl_scenes import EXTRA_ARGUMENTS, SCENES
+from etcdctl_stage import Session, Stage
 from test_etcdctl import normalised
 
 
