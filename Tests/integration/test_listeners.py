@@ -148,3 +148,39 @@ def test_an_address_in_use_is_named():
         server.spawn()
         assert server.wait_for_exit() == 1
         assert f"listen tcp 127.0.0.1:{server.client_port}: bind: address already in use" in server.log_tail()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("host", ["localhost", "[::1]", "0.0.0.0", "[::]"])
+def test_names_and_families_of_addresses(host):
+    """gRPC, HTTP and metrics on the loopback by name, on IPv6, and on all addresses of a family."""
+    if "::" in host and not has_ipv6():
+        pytest.skip("no IPv6 on this machine")
+    client_port, http_port, metrics_port = harness.free_ports(3)
+    reached = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    server = harness.cairn(ports=(client_port, harness.free_ports(1)[0]), extra_arguments=[
+        "--listen-client-urls", f"http://{host}:{client_port}", "--advertise-client-urls", f"http://{reached}:{client_port}",
+        "--listen-client-http-urls", f"http://{host}:{http_port}", "--listen-metrics-urls", f"http://{host}:{metrics_port}"])
+    with server:
+        server.spawn()
+        bare = reached.strip("[]")
+
+        def answers(port: int) -> bool:
+            connection = http.client.HTTPConnection(bare, port, timeout=10)
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        harness_wait(lambda: answers(http_port), server)
+        assert answers(metrics_port)
+        with grpc.insecure_channel(f"{reached}:{client_port}") as channel:
+            method = api.method("Cluster/MemberList")
+            data = channel.unary_unary(method.path)(b"", timeout=10)
+            assert method.parse(data).members[0].clientURLs == [f"http://{reached}:{client_port}"]
+        assert server.terminate() == 143
