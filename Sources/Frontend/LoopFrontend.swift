@@ -118,7 +118,11 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     (call.userObject as? any CallWork)?.cancel()
     if FrontendContext.methods[call.method] == .watch { watches.ended(call) }
     endHealthWatch(call)
-    guard reason == .protocolViolation else { return }
+    if reason == .protocolViolation { countBroken(call) }
+  }
+
+  /// Counts a stream that its client's messages broke.
+  func countBroken(_ call: RPCCall) {
     switch FrontendContext.methods[call.method] {
     case .watch: metrics.brokenWatches.add()
     case .leaseKeepAlive: metrics.brokenKeepAlives.add()
@@ -321,6 +325,7 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
 
   /// The answer to bytes that are no message of the method's type, in grpc-go's words.
   func refuseMalformed(_ call: RPCCall, _ error: ProtoError) {
+    countBroken(call)
     call.fail(ClientError(.internal, "grpc: error unmarshalling request: \(error)"))
   }
 }

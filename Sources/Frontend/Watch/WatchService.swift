@@ -124,6 +124,7 @@ final class WatchService {
       request = try WatchRequest(decoding: message)
     } catch {
       close(stream.id)
+      front.countBroken(call)
       return call.fail(
         ClientError(.internal, "grpc: failed to unmarshal the received message: \(error)"))
     }
