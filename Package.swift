@@ -194,6 +194,12 @@ let edgeTests: [Target] = [
       .product(name: "SwiftProtobuf", package: "swift-protobuf"),
     ]),
   test(
+    "FrontendTests",
+    [
+      "Frontend", "EtcdAPI", "Model", "Primitives",
+      .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+    ]),
+  test(
     "ServerTests", ["Server", "Node", "Store", "Client", "EtcdAPI", "Disk", "Model", "Primitives", "Replica"]),
 ]
 
