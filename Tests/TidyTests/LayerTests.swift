@@ -46,7 +46,9 @@ import Testing
     Module("EtcdAPI", .edge, ["SwiftProtobuf", "FoundationEssentials"]),
     Module(
       "Wire", .edge,
-      domain.union(network).union(["CNGHTTP2", "CZlib", "Metrics", "Synchronization", "Glibc"])),
+      domain.union(network).union([
+        "NIOWebSocket", "CNGHTTP2", "CZlib", "Metrics", "Synchronization", "Glibc",
+      ])),
     Module("PeerTransport", .edge, domain.union(network).union(["Synchronization", "Glibc"])),
     Module(
       "Client", .edge,

@@ -22,6 +22,10 @@ public struct AccessControl: HTTP1Handler {
     return next.begin(exchange)
   }
 
+  public func webSocketRequest(_ request: HTTP1Request) -> HTTP1Request? {
+    answer(request) == nil ? next.webSocketRequest(request) : nil
+  }
+
   public func respond(to request: HTTP1Request, on eventLoop: any EventLoop) -> EventLoopFuture<HTTP1Response>
   {
     if let answer = answer(request) { return eventLoop.makeSucceededFuture(answer) }

@@ -32,6 +32,20 @@ public struct Gateway: HTTP1Handler {
     return call
   }
 
+  /// As etcd has it: whatever the method, it becomes a POST, and few headers and the token go with it.
+  public func webSocketRequest(_ request: HTTP1Request) -> HTTP1Request? {
+    guard GatewayRoute.find(request.path) != nil else { return nil }
+    var call = request
+    call.method = "POST"
+    call.headers.removeAll { !["host", "origin", "referer"].contains($0.name.lowercased()) }
+    // A browser can send a token as the name of a sub-protocol only: `Bearer, token`.
+    if let protocols = request.header("Sec-WebSocket-Protocol"), protocols.hasPrefix("Bearer,") {
+      let token = protocols.dropFirst("Bearer,".count).drop { $0 == " " }
+      call.headers.append(("Authorization", "Bearer \(token)"))
+    }
+    return call
+  }
+
   public func respond(to request: HTTP1Request, on eventLoop: any EventLoop) -> EventLoopFuture<HTTP1Response>
   {
     if request.path == "/v3" {

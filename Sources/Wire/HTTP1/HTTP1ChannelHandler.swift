@@ -1,11 +1,12 @@
 import NIOCore
 import NIOHTTP1
+import NIOWebSocket
 
 /// One HTTP/1.1 connection: takes requests one at a time, hands them on whole or in pieces, and writes the answers.
 ///
 /// It goes on reading while an answer is under way, so that a client that leaves is noticed; what it sends ahead is kept
 /// up to a limit.
-final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
+final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler, ExchangeConnection {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundIn = HTTPServerResponsePart
   typealias OutboundOut = HTTPServerResponsePart
@@ -89,6 +90,8 @@ final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // Who asked for a websocket where there is none gets the answer of any other request.
+    if error is NIOWebSocketUpgradeError { return }
     context.close(promise: nil)
   }
 
@@ -136,9 +139,7 @@ final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private func begin(_ head: HTTPRequestHead) {
-    let request = HTTP1Request(
-      method: head.method.rawValue, target: head.uri, headers: head.headers.map { ($0.name, $0.value) },
-      body: [])
+    let request = HTTP1Request(head)
     if head.headers[canonicalForm: "expect"].contains(where: { $0.lowercased() == "100-continue" }) {
       let goOn = HTTPResponseHead(version: head.version, status: .continue)
       context?.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
@@ -166,9 +167,7 @@ final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   private func answer(_ head: HTTPRequestHead, body: [UInt8]) {
     guard let context else { return }
-    let request = HTTP1Request(
-      method: head.method.rawValue, target: head.uri, headers: head.headers.map { ($0.name, $0.value) },
-      body: body)
+    let request = HTTP1Request(head, body: body)
     let me = NIOLoopBound(self, eventLoop: context.eventLoop)
     handler.respond(to: request, on: context.eventLoop).hop(to: context.eventLoop).whenComplete { result in
       let response: HTTP1Response
@@ -178,7 +177,7 @@ final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
         response = HTTP1Response(
           status: 500, contentType: "text/plain; charset=utf-8", text: "Internal Server Error\n")
       }
-      me.value.write(response, to: head, close: !head.isKeepAlive)
+      me.value.write(response, to: head, close: !Self.goesOn(head))
       me.value.nextRequest()
     }
   }
@@ -191,6 +190,11 @@ final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
     aheadBytes = 0
     for part in waiting { take(part) }
     releaseRead()
+  }
+
+  /// Whether another request may follow. The decoder reads nothing after a request to upgrade, granted or not.
+  private static func goesOn(_ head: HTTPRequestHead) -> Bool {
+    head.isKeepAlive && !head.headers.contains(name: "upgrade")
   }
 
   // MARK: Answers
@@ -228,7 +232,7 @@ final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
     guard let current = current(exchange), !current.hasStarted else { return }
     exchange.connection = nil
     setReading(true)
-    write(response, to: current.head, close: !current.head.isKeepAlive || !current.requestEnded)
+    write(response, to: current.head, close: !Self.goesOn(current.head) || !current.requestEnded)
     leave(current)
   }
 
@@ -257,7 +261,7 @@ final class HTTP1ChannelHandler: ChannelDuplexHandler, RemovableChannelHandler {
     guard let current = current(exchange), current.hasStarted, let context else { return }
     exchange.connection = nil
     setReading(true)
-    end(context, close: !current.head.isKeepAlive || !current.requestEnded)
+    end(context, close: !Self.goesOn(current.head) || !current.requestEnded)
     leave(current)
   }
 

@@ -12,6 +12,16 @@ public protocol HTTP1ExchangeHandler: AnyObject {
   func closed()
 }
 
+/// The connection below an exchange. Called on its event loop; each call means what that of `HTTP1Exchange` says.
+protocol ExchangeConnection: AnyObject {
+  func respond(_ response: HTTP1Response, in exchange: HTTP1Exchange)
+  func start(status: Int, headers: [(name: String, value: String)], in exchange: HTTP1Exchange)
+  func send(_ bytes: [UInt8], in exchange: HTTP1Exchange) -> Bool
+  func finish(_ exchange: HTTP1Exchange)
+  func setReading(_ isReading: Bool)
+  func inward() -> EventLoopFuture<ClientConnection>
+}
+
 /// A request and the way to answer it in pieces. Ended with `finish` or by one `respond`; answers after that, or after
 /// the client went away, are dropped.
 ///
@@ -22,9 +32,9 @@ public final class HTTP1Exchange: @unchecked Sendable {
   /// Sent with whatever answer there is.
   public var addedHeaders: [(name: String, value: String)] = []
   /// Nil once the exchange is over.
-  weak var connection: HTTP1ChannelHandler?
+  weak var connection: (any ExchangeConnection)?
 
-  init(request: HTTP1Request, connection: HTTP1ChannelHandler, eventLoop: any EventLoop) {
+  init(request: HTTP1Request, connection: any ExchangeConnection, eventLoop: any EventLoop) {
     self.request = request
     self.connection = connection
     self.eventLoop = eventLoop

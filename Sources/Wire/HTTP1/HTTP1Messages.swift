@@ -1,4 +1,5 @@
 public import NIOCore
+internal import NIOHTTP1
 
 /// One HTTP/1.1 request: whole, or without its body where that comes in pieces.
 public struct HTTP1Request: Sendable {
@@ -13,6 +14,13 @@ public struct HTTP1Request: Sendable {
   public var path: Substring { target.prefix { $0 != "?" } }
   /// The target after the first `?`, or nothing.
   public var query: Substring { target.drop { $0 != "?" }.dropFirst() }
+
+  init(_ head: HTTPRequestHead, body: [UInt8] = []) {
+    method = head.method.rawValue
+    target = head.uri
+    headers = head.headers.map { ($0.name, $0.value) }
+    self.body = body
+  }
 
   /// The first value of a header, compared without regard to case.
   public func header(_ name: String) -> String? {
@@ -43,8 +51,13 @@ public protocol HTTP1Handler: Sendable {
 
   /// Takes up a request whose body and answer come in pieces; nil leaves it to `respond`. The request has no body yet.
   func begin(_ exchange: HTTP1Exchange) -> (any HTTP1ExchangeHandler)?
+
+  /// The request that a client makes by asking for a websocket with this one; nil answers it like any other. `begin` takes
+  /// it up: the client's messages are its body, a line each, and lines of the answer are messages to the client.
+  func webSocketRequest(_ request: HTTP1Request) -> HTTP1Request?
 }
 
 extension HTTP1Handler {
   public func begin(_ exchange: HTTP1Exchange) -> (any HTTP1ExchangeHandler)? { nil }
+  public func webSocketRequest(_ request: HTTP1Request) -> HTTP1Request? { nil }
 }

@@ -68,11 +68,17 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
     }
     let pipeline = context.pipeline.syncOperations
     let channelHandler = HTTP1ChannelHandler(handler: handler, loop: loop)
-    try pipeline.addHandler(channelHandler, position: .after(self))
+    let errors = HTTPServerProtocolErrorHandler()
+    let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
+    let encoder = HTTPResponseEncoder()
+    let upgrade = HTTPServerUpgradeHandler(
+      upgraders: [WebSocketHandler.upgrader(handler, loop)], httpEncoder: encoder,
+      extraHTTPHandlers: [decoder, errors, channelHandler], upgradeCompletionHandler: { _ in })
     // Added in reverse, each right behind this handler.
-    try pipeline.addHandler(HTTPServerProtocolErrorHandler(), position: .after(self))
-    let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes))
+    try pipeline.addHandler(channelHandler, position: .after(self))
+    try pipeline.addHandler(upgrade, position: .after(self))
+    try pipeline.addHandler(errors, position: .after(self))
     try pipeline.addHandler(decoder, position: .after(self))
-    try pipeline.addHandler(HTTPResponseEncoder(), position: .after(self))
+    try pipeline.addHandler(encoder, position: .after(self))
   }
 }
