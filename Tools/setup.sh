@@ -10,7 +10,8 @@ require_swift() {
     exit 1
   fi
   local version
-  version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -1)
+  # A toolchain that does not run is an unknown version; the error goes to the terminal.
+  version=$(swift --version | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -1) || true
   case $version in
     6.[3-9] | 6.[1-9][0-9] | [7-9].* | [1-9][0-9].*) ;;
     *)
