@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 
 import pytest
 
@@ -16,6 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=50, help="rounds of the kill -9 test")
     parser.addoption("--minimise", type=float, default=0, metavar="SECONDS",
                      help="how long to look for a shorter way to a difference")
+
+
+def pytest_configure() -> None:
+    # Tests that run in the background of a script begin with it ignored, and so would all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -39,19 +39,13 @@ def free_range() -> int:
                 each.close()
 
 
-def terminal_signals() -> None:
-    """What a terminal's shell sees to: tests that run in the background were started with this signal ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Tool:
     def __init__(self, folder: pathlib.Path, port: int, *more: str):
         self.printed = folder / "printed"
         with open(self.printed, "w") as output:
             self.process = subprocess.Popen(
                 [str(TOOL), "--binary", str(binary()), f"--port={port}", "--data-dir", str(folder / "cluster"), *more],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                preexec_fn=terminal_signals)
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
 
     def text(self) -> str:
         return self.printed.read_text()
