@@ -53,4 +53,6 @@ public enum MessageFault: Equatable, Sendable {
   case localOnlyKind, wrongAddress, fromSelf, termOutOfRange, indexOutOfRange, entriesNotContiguous
   case entryTermOutOfRange, contradictsCommitted, secondLeaderInTerm, unsupported, malformedChange
   case malformedSnapshot
+  /// Found by whoever knows what entries mean.
+  case malformedCommand
 }

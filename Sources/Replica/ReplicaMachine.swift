@@ -80,7 +80,7 @@ public struct ReplicaMachine: ~Copyable {
     case .leaseList(let ticket): effects.append(.lease(ticket, .list(lessor.list())))
     case .leasesChanged(let changes): for change in changes { lessor.take(change, &effects) }
     case .transferLeadership(let ticket, let peer): transferLeadership(ticket, to: peer, &effects)
-    case .message(let message): raft.handle(.message(message), &raftEffects)
+    case .message(let message): receive(message, &effects)
     case .connectivity(let peer, let isConnected): linkChanged(peer, isConnected: isConnected)
     case .unreachable(let peer): raft.handle(.unreachable(peer: peer), &raftEffects)
     case .snapshotReported(let peer, let succeeded):
@@ -90,6 +90,21 @@ public struct ReplicaMachine: ~Copyable {
     case .stop: stop(&effects)
     }
     translate(&effects)
+  }
+
+  /// To Raft, for which commands are opaque. One that cannot be read would be committed, and end every member that
+  /// executes it, at each start again.
+  private mutating func receive(_ message: Message, _ effects: inout [ReplicaEffect]) {
+    let isReadable =
+      message.kind != .propose
+      || message.entries.allSatisfy { entry in
+        entry.kind != .normal || entry.data.isEmpty || (try? RaftCommand(decoding: entry.data)) != nil
+      }
+    if isReadable {
+      raft.handle(.message(message), &raftEffects)
+    } else {
+      effects.append(.messageRefused(from: message.from, kind: message.kind, .malformedCommand))
+    }
   }
 
   /// Ends a batch.

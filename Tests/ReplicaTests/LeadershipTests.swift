@@ -126,6 +126,23 @@ import Testing
     replica.flush()
   }
 
+  /// Committed, it would end every member that executes it.
+  @Test func aCommandThatCannotBeReadDoesNotReachTheLog() {
+    let replica = member()
+    replica.follow(2, term: 5)
+    let own = replica.sent.count { $0.kind == .propose }
+    func proposals(after data: [[UInt8]]) -> Int {
+      let entries = data.map { Entry(term: 0, index: 0, data: $0) }
+      replica.handle(.message(Message(kind: .propose, to: replica.memberID, from: 3, entries: entries)))
+      replica.flush()
+      return replica.sent.count { $0.kind == .propose } - own
+    }
+    let command = RaftCommand(id: 99, operation: .put(PutRequest(key: [1], value: []))).encoded()
+    #expect(proposals(after: [Array(repeating: 0xff, count: 40)]) == 0)
+    #expect(proposals(after: [command, command.dropLast() + [0xff]]) == 0)
+    #expect(proposals(after: [command, []]) == 1)
+  }
+
   @Test func parkedBytesAreBounded() {
     var limits = ReplicaLimits()
     limits.waitingProposalBytes = 1_000
