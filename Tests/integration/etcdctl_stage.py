@@ -6,6 +6,7 @@ in the order in which they appear, in arguments as in outputs.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -15,6 +16,8 @@ import subprocess
 import threading
 import time
 from typing import Callable
+
+import pytest
 
 import harness
 
@@ -199,3 +202,20 @@ class Stage:
             session.wait()
             for stream in (session.process.stdin, session.process.stdout, session.process.stderr):
                 stream.close()
+
+
+def unlike(binary: pathlib.Path, expected: list, got: list) -> list[str]:
+    """The steps of two records, etcd's and Cairn's, that are not the same."""
+    return [f"{binary}: {one[0]}\n    etcd:  {one[1:]}\n    cairn: {other[1:]}"
+            for one, other in zip(expected, got, strict=True) if one != other]
+
+
+def fail_on_differences(differences: Callable[[pathlib.Path, pathlib.Path], list[str]], folder: pathlib.Path) -> None:
+    """With both versions of etcdctl at the same time: the scenes wait more than they work."""
+    binaries = harness.etcdctl_binaries()
+    assert set(binaries) == {"3.4.23", "3.5.1"}, "etcdctl 3.4.23 is not installed (apt-get install etcd-client)"
+    with concurrent.futures.ThreadPoolExecutor(len(binaries)) as pool:
+        playing = [pool.submit(differences, binary, folder / version) for version, binary in binaries.items()]
+        found = [each for future in playing for each in future.result()]
+    if found:
+        pytest.fail(f"{len(found)} steps differ:\n" + "\n".join(found), pytrace=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import functools
 import pathlib
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 import harness
 from cluster_harness import Cluster, reference
 from cluster_stage import ClusterStage
+from etcdctl_stage import fail_on_differences, unlike
 
 SIZE = 3
 
@@ -140,17 +141,9 @@ def differences(scene, binary: pathlib.Path, folder: pathlib.Path) -> list[str]:
     ports = list(zip(free[::2], free[1::2]))
     expected = play(scene, reference(SIZE, is_proxied=False, ports=ports), binary, folder)
     got = play(scene, Cluster(SIZE, is_proxied=False, ports=ports), binary, folder)
-    return [f"{binary}: {one[0]}\n    etcd:  {one[1:]}\n    cairn: {other[1:]}"
-            for one, other in zip(expected, got, strict=True) if one != other]
+    return unlike(binary, expected, got)
 
 
 @pytest.mark.parametrize("scene", [listings, changes, learners], ids=lambda scene: scene.__name__)
 def test_scene(scene, tmp_path: pathlib.Path):
-    """With both versions of etcdctl at the same time: the scenes wait more than they work."""
-    binaries = harness.etcdctl_binaries()
-    assert set(binaries) == {"3.4.23", "3.5.1"}, "etcdctl 3.4.23 is not installed (apt-get install etcd-client)"
-    with concurrent.futures.ThreadPoolExecutor(len(binaries)) as pool:
-        playing = [pool.submit(differences, scene, binary, tmp_path / version) for version, binary in binaries.items()]
-        found = [each for future in playing for each in future.result()]
-    if found:
-        pytest.fail(f"{len(found)} steps differ:\n" + "\n".join(found), pytrace=False)
+    fail_on_differences(functools.partial(differences, scene), tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import functools
 import os
 import pathlib
 import re
@@ -12,7 +12,7 @@ import subprocess
 import harness
 import pytest
 from etcdctl_scenes import EXTRA_ARGUMENTS, SCENES
-from etcdctl_stage import Session, Stage
+from etcdctl_stage import Session, Stage, fail_on_differences, unlike
 from test_etcdctl import normalised
 
 
@@ -42,20 +42,12 @@ def differences(scene, binary: pathlib.Path, folder: pathlib.Path) -> list[str]:
         # etcd's disk had a bad moment: the text is a matter of time, not of behaviour.
         expected = played(harness.etcd)
     assert any(stdout for _, stdout, _, _ in expected)
-    return [f"{binary}: {one[0]}\n    etcd:  {one[1:]}\n    cairn: {other[1:]}"
-            for one, other in zip(expected, got, strict=True) if one != other]
+    return unlike(binary, expected, got)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_scene(scene, tmp_path: pathlib.Path):
-    """With both versions of etcdctl at the same time: the scenes wait more than they work."""
-    binaries = harness.etcdctl_binaries()
-    assert set(binaries) == {"3.4.23", "3.5.1"}, "etcdctl 3.4.23 is not installed (apt-get install etcd-client)"
-    with concurrent.futures.ThreadPoolExecutor(len(binaries)) as pool:
-        playing = [pool.submit(differences, scene, binary, tmp_path / version) for version, binary in binaries.items()]
-        found = [each for future in playing for each in future.result()]
-    if found:
-        pytest.fail(f"{len(found)} steps differ:\n" + "\n".join(found), pytrace=False)
+    fail_on_differences(functools.partial(differences, scene), tmp_path)
 
 
 def test_a_command_is_not_cut_while_it_prints():

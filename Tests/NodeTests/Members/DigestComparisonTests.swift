@@ -9,6 +9,19 @@ import Testing
       index: index, revision: Int64(index), compactRevision: -1, hash: SetHash(high: hash, low: hash))
   }
 
+  /// What members say of their data at an index, the first of them this one.
+  private func say(
+    _ hashes: KeyValuePairs<UInt64, UInt64>, at index: UInt64 = 5, _ comparison: inout DigestComparison
+  ) {
+    for (member, hash) in hashes { comparison.take(digest(index, hash), from: member) }
+  }
+
+  private func comparison(_ hashes: KeyValuePairs<UInt64, UInt64>) -> DigestComparison {
+    var comparison = DigestComparison(memberID: 1)
+    say(hashes, &comparison)
+    return comparison
+  }
+
   private func isVerdict(
     _ verdict: (digest: StateDigest, differing: [UInt64])?, at index: UInt64, _ differing: [UInt64]
   ) -> Bool {
@@ -26,36 +39,24 @@ import Testing
   }
 
   @Test func theMinorityIsNamedAndOnce() {
-    var comparison = DigestComparison(memberID: 1)
-    comparison.takeOwn(digest(5, 7))
-    comparison.take(digest(5, 8), from: 3)
+    var comparison = comparison([1: 7, 3: 8])
     #expect(comparison.verdict(members: [1, 2, 3]) == nil, "one against one: the third has not spoken")
-    comparison.take(digest(5, 7), from: 2)
+    say([2: 7], &comparison)
     #expect(isVerdict(comparison.verdict(members: [1, 2, 3]), at: 5, [3]))
     #expect(comparison.verdict(members: [1, 2, 3]) == nil)
-    comparison.takeOwn(digest(6, 9))
-    comparison.take(digest(6, 10), from: 3)
-    comparison.take(digest(6, 9), from: 2)
+    say([1: 9, 3: 10, 2: 9], at: 6, &comparison)
     #expect(isVerdict(comparison.verdict(members: [1, 2, 3]), at: 6, [3]))
   }
 
   @Test func theLeaderItselfMayBeTheOne() {
-    var comparison = DigestComparison(memberID: 1)
-    comparison.takeOwn(digest(5, 8))
-    comparison.take(digest(5, 7), from: 2)
-    comparison.take(digest(5, 7), from: 3)
+    var comparison = comparison([1: 8, 2: 7, 3: 7])
     #expect(isVerdict(comparison.verdict(members: [1, 2, 3]), at: 5, [1]))
   }
 
   @Test func withoutAMajorityNobodyIsNamed() {
-    var comparison = DigestComparison(memberID: 1)
-    comparison.takeOwn(digest(5, 8))
-    comparison.take(digest(5, 7), from: 2)
-    #expect(isVerdict(comparison.verdict(members: [1, 2]), at: 5, [0]))
-    var three = DigestComparison(memberID: 1)
-    three.takeOwn(digest(5, 1))
-    three.take(digest(5, 2), from: 2)
-    three.take(digest(5, 3), from: 3)
+    var two = comparison([1: 8, 2: 7])
+    #expect(isVerdict(two.verdict(members: [1, 2]), at: 5, [0]))
+    var three = comparison([1: 1, 2: 2, 3: 3])
     #expect(isVerdict(three.verdict(members: [1, 2, 3]), at: 5, [0]))
   }
 
@@ -68,10 +69,7 @@ import Testing
   }
 
   @Test func membersThatLeftAreNotHeard() {
-    var comparison = DigestComparison(memberID: 1)
-    comparison.takeOwn(digest(5, 7))
-    comparison.take(digest(5, 8), from: 3)
-    comparison.take(digest(5, 7), from: 2)
+    var comparison = comparison([1: 7, 3: 8, 2: 7])
     #expect(comparison.verdict(members: [1, 2]) == nil)
   }
 
@@ -87,11 +85,7 @@ import Testing
   }
 
   @Test func theLastWordOfAMemberCounts() {
-    var comparison = DigestComparison(memberID: 1)
-    comparison.takeOwn(digest(5, 7))
-    comparison.take(digest(5, 7), from: 2)
-    comparison.take(digest(5, 8), from: 3)
-    comparison.take(digest(5, 7), from: 3)
+    var comparison = comparison([1: 7, 2: 7, 3: 8, 3: 7])
     #expect(comparison.verdict(members: [1, 2, 3]) == nil)
   }
 }
