@@ -197,3 +197,25 @@ def test_a_client_that_does_not_read(subject):
             events = json.loads(connection.recv())["result"]["events"]
             heard += [base64.b64decode(event["kv"]["value"])[:6] for event in events]
         assert heard == [b"%06d" % number for number in range(400)]
+
+
+@cairn_only
+def test_pings_of_a_client_that_does_not_read(subject):
+    """Their answers do not pile up; once it reads again, a ping is answered."""
+    mask = b"\0\0\0\0"
+    ping = b"\x89" + bytes([0x80 | 125]) + mask + bytes(125)
+    with opened(subject, "/v3/watch") as connection:
+        before = harness.process_status_bytes(subject.pid, "RssAnon")
+        for _ in range(300):
+            connection.sock.sendall(ping * 1_000)
+        assert harness.process_status_bytes(subject.pid, "RssAnon") - before < 16 << 20
+        connection.sock.settimeout(1)
+        with contextlib.suppress(TimeoutError, socket.timeout):
+            while connection.sock.recv(1 << 20):
+                pass
+        connection.sock.settimeout(20)
+        connection.ping("are you there")
+        heard = b""
+        while not heard.endswith(b"\x8a\x0dare you there"):
+            heard += connection.sock.recv(4096)
+            assert heard

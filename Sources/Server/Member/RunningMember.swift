@@ -137,13 +137,13 @@ final class RunningMember {
     defragmenter.serve(fronts)
     let links = try ClusterLinks.make(
       parts, context, inbox: inbox, requests: requests, leader: leader, fronts: fronts)
-    let ready = Ready(parts.life, expectedApply: configuration.warningApplyDuration)
+    let notices = MemberNotices(parts.life, expectedApply: configuration.warningApplyDuration)
     let applyMetrics = opened.node.applyMetrics
     let core = CoreThread(
       node: opened.node, inbox: inbox, tickMilliseconds: Int(configuration.heartbeatMilliseconds),
       gauge: gauge, fronts: fronts, committer: committer, links: links, requests: requests,
       runBeside: runOnPool,
-      notice: { ready.take($0, logger) },
+      notice: { notices.take($0, logger) },
       fail: { stopProcess(logger, "the member cannot go on", $0.description) })
     let endpoints = parts.monitoring.endpoints(context, fronts, logger)
     let server = try WireServer.make(
@@ -191,6 +191,7 @@ final class RunningMember {
     context.reportSlowCall = { logger.log(MaintenanceLog.slowCall($0, now: .now())) }
     return context
   }
+
   /// A reader that a dead process left in LMDB's table would keep pages from being used again.
   private static func clearStaleReaders(
     of store: Store, every interval: TimeAmount, on eventLoop: any EventLoop,

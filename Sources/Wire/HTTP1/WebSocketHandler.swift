@@ -97,7 +97,9 @@ final class WebSocketHandler: ChannelDuplexHandler, ExchangeConnection {
     switch frame.opcode {
     case .text, .binary: take(frame, begins: true)
     case .continuation: take(frame, begins: false)
-    case .ping: write(.pong, frame.unmaskedData)
+    case .ping:
+      // Nothing is queued for a client that does not read; a later ping is answered for this one too (RFC 6455, 5.5.3).
+      if context.channel.isWritable { write(.pong, frame.unmaskedData) }
     case .pong: isSilent = false
     case .connectionClose: close(.normalClosure)
     default: close(.protocolError)

@@ -13,7 +13,7 @@ enum LifeEvent: Sendable {
 }
 
 /// Tells the main thread what the member has come to, and logs what happens to it.
-final class Ready: Sendable {
+final class MemberNotices: Sendable {
   private let life: Inbox<LifeEvent>
   private let expectedApply: GoDuration
 
