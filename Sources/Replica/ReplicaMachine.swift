@@ -95,16 +95,17 @@ public struct ReplicaMachine: ~Copyable {
   /// To Raft, for which commands are opaque. One that cannot be read would be committed, and end every member that
   /// executes it, at each start again.
   private mutating func receive(_ message: Message, _ effects: inout [ReplicaEffect]) {
-    let isReadable =
-      message.kind != .propose
-      || message.entries.allSatisfy { entry in
-        entry.kind != .normal || entry.data.isEmpty || (try? RaftCommand(decoding: entry.data)) != nil
+    var granted: [Int64] = []
+    if message.kind == .propose {
+      for entry in message.entries where entry.kind == .normal && !entry.data.isEmpty {
+        guard let command = try? RaftCommand(decoding: entry.data) else {
+          return effects.append(.messageRefused(from: message.from, kind: message.kind, .malformedCommand))
+        }
+        if case .leaseGrant(let grant) = command.operation { granted.append(grant.id) }
       }
-    if isReadable {
-      raft.handle(.message(message), &raftEffects)
-    } else {
-      effects.append(.messageRefused(from: message.from, kind: message.kind, .malformedCommand))
     }
+    raft.handle(.message(message), &raftEffects)
+    for id in granted { lessor.grantProposed(id, index: raft.lastIndex) }
   }
 
   /// Ends a batch.
@@ -119,9 +120,9 @@ public struct ReplicaMachine: ~Copyable {
       lessor.startFresh()
     }
     proposeRevocations()
+    forwardQuestions(&effects)
     if knownLeader != 0 {
       proposeParked(&effects)
-      forwardQuestions(&effects)
       askForReads()
     }
     raft.flush(&raftEffects)
@@ -328,6 +329,7 @@ extension ReplicaMachine {
 
   private mutating func leadershipChanged(_ leadership: Leadership, _ effects: inout [ReplicaEffect]) {
     effects.append(.leadershipChanged(leadership))
+    reads.gatherQuestions()
     lessorFollows(leadership, &effects)
     for ticket in transfers.takeDone(leader: leadership.leader) { effects.append(.transferred(ticket)) }
     let isNewLeader = leadership.leader != 0 && leadership.leader != knownLeader
@@ -375,6 +377,7 @@ extension ReplicaMachine {
         parked.append((id, command))
       }
     }
+    lessor.holdUntilApplied(raft.lastIndex)
   }
 
   private mutating func publish() {

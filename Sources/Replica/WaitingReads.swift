@@ -35,6 +35,32 @@ struct WaitingReads {
     count += 1
   }
 
+  /// The lead is another one: what was asked about leases is to be asked anew. A confirmation proves only that its
+  /// leader led, and what this member knows of time is worth nothing unless that was itself, and still is.
+  mutating func gatherQuestions() {
+    var taken: [Read] = []
+    func sift(_ reads: inout [Read]) {
+      guard reads.contains(where: { $0.question != nil }) else { return }
+      taken += reads.filter { $0.question != nil }
+      reads.removeAll { $0.question != nil }
+    }
+    for position in confirmed.indices { sift(&confirmed[position].reads) }
+    confirmed.removeAll { $0.reads.isEmpty }
+    for position in asked.indices { sift(&asked[position].reads) }
+    asked.removeAll { $0.reads.isEmpty }
+    mustAskAgain = mustAskAgain && !asked.isEmpty
+    gathered = taken + gathered
+  }
+
+  /// Takes the gathered questions that nobody but this member may answer.
+  mutating func takeUnforwardable() -> [Ticket] {
+    guard gathered.contains(where: { $0.question != nil && !$0.isForwardable }) else { return [] }
+    let taken = gathered.filter { $0.question != nil && !$0.isForwardable }
+    gathered.removeAll { $0.question != nil && !$0.isForwardable }
+    count -= taken.count
+    return taken.map(\.ticket)
+  }
+
   /// Takes the gathered questions that another member may answer.
   mutating func takeForwardable() -> [(Ticket, LeaseQuestion)] {
     guard gathered.contains(where: \.isForwardable) else { return [] }

@@ -181,6 +181,17 @@ struct History {
 // MARK: - The final check
 
 extension History {
+  /// The keys of each lease, in byte order, as the log has it.
+  func leasedKeys() throws -> [Int64: [[UInt8]]] {
+    var model = NaiveStore()
+    for entry in entries where entry.kind == .normal && !entry.data.isEmpty {
+      _ = model.apply(try RaftCommand(decoding: entry.data).operation)
+    }
+    return model.leasedKeys
+  }
+}
+
+extension History {
   /// Replays the log through the model beside everything seen.
   func check(appliedIndex: UInt64, revision: Int64) throws {
     guard appliedIndex == UInt64(entries.count) else {

@@ -16,15 +16,23 @@ struct NaiveStore {
   private(set) var revision: Int64 = 1
   private(set) var compactRevision: Int64 = -1
   private var sub: Int64 = 0
+  private var leases: Set<Int64> = []
 
   /// Executes a committed command; nil for those that touch no keys.
   mutating func apply(_ operation: RaftCommand.Operation) -> ApplyResult? {
     let before = revision
     sub = 0
     var body = ProtoWriter()
+    var unheard = ProtoWriter()
     switch operation {
-    case .put(let request): put(request, main: before + 1, &body)
+    case .put(let request):
+      if request.lease != 0, !leases.contains(request.lease) { return failure(.leaseNotFound) }
+      put(request, main: before + 1, &body)
     case .deleteRange(let request): delete(request, main: before + 1, &body)
+    case .leaseGrant(let grant): leases.insert(grant.id)
+    case .leaseRevoke(let id):
+      guard leases.remove(id) != nil else { return failure(.leaseNotFound) }
+      for key in keys(of: id) { delete(DeleteRangeRequest(key: key), main: before + 1, &unheard) }
     case .transaction(let request): transaction(request, main: before + 1, &body)
     case .compaction(let request):
       if request.revision <= compactRevision { return failure(.compacted) }
@@ -89,6 +97,15 @@ struct NaiveStore {
     if end.isEmpty { return live[key] == nil ? [] : [key] }
     return live.keys.filter { !$0.lexicographicallyPrecedes(key) && $0.lexicographicallyPrecedes(end) }
       .sorted { $0.lexicographicallyPrecedes($1) }
+  }
+
+  private func keys(of lease: Int64) -> [[UInt8]] {
+    live.values.filter { $0.lease == lease }.map(\.key).sorted { $0.lexicographicallyPrecedes($1) }
+  }
+
+  /// In byte order.
+  var leasedKeys: [Int64: [[UInt8]]] {
+    Dictionary(uniqueKeysWithValues: leases.map { ($0, keys(of: $0)) })
   }
 
   /// The body of a range over the latest revision.

@@ -71,6 +71,80 @@ import Testing
     #expect(replica.asked[Ticket(2)]?.leader == 3 && replica.asked[Ticket(3)]?.leader == 3)
   }
 
+  /// etcd 17425: a confirmation is of one lead. Whoever got it, lost the lead and has it again has not renewed what the
+  /// leader between may have let expire.
+  @Test func aConfirmationEndsWithTheLead_17425() {
+    let replica = leader()
+    replica.grant(1, ttl: 10, id: 7)
+    replica.workTogether()
+    // Confirmed, and waiting for an entry that is not applied yet.
+    replica.put(2)
+    replica.flush()
+    replica.write()
+    replica.peersAnswer()
+    replica.renew(3, 7)
+    replica.timeToLive(4, 7)
+    replica.handle(.leaseAsked(Ticket(5), .renew(7)))
+    replica.flush()
+    replica.peersAnswer()
+    #expect(!replica.batches.isEmpty && replica.leaseAnswers.isEmpty)
+    replica.follow(3, term: replica.machine.leadership.term + 1)
+    replica.apply()
+    #expect(replica.asked[Ticket(3)]?.leader == 3 && replica.asked[Ticket(4)]?.leader == 3)
+    #expect(replica.replies == [Ticket(5): .noLeader])
+    replica.win()
+    #expect(replica.leaseAnswers.isEmpty)
+  }
+
+  /// A follower's confirmation is of somebody else's lead: it asks for none.
+  @Test func aFollowerThatIsAskedAsksNobody_15247() {
+    let replica = leader()
+    replica.grant(1, ttl: 10, id: 7)
+    replica.workTogether()
+    replica.follow(3, term: replica.machine.leadership.term + 1)
+    let count = replica.sent.filter { $0.kind == .readIndex }.count
+    replica.handle(.leaseAsked(Ticket(2), .renew(7)))
+    replica.flush()
+    #expect(replica.replies == [Ticket(2): .noLeader])
+    #expect(replica.sent.filter { $0.kind == .readIndex }.count == count)
+  }
+
+  /// An id that is revoked and granted anew while its first life expires: the revocation would hit the second.
+  @Test func expiryDoesNotHitTheNextLeaseOfTheSameID() {
+    let replica = leader()
+    replica.grant(1, ttl: 2, id: 7)
+    replica.workTogether()
+    tick(replica, 20)
+    replica.revoke(2, 7)
+    let grant = RaftCommand(id: 99, operation: .leaseGrant(LeaseGrant(id: 7, ttl: 60)))
+    replica.handle(
+      .message(
+        Message(
+          kind: .propose, to: replica.memberID, from: 2,
+          entries: [Entry(term: 0, index: 0, data: grant.encoded())])))
+    replica.flush()
+    // The apply stage is busy meanwhile.
+    for _ in 0..<5 {
+      replica.handle(.tick)
+      replica.flush()
+    }
+    replica.workTogether()
+    tick(replica, 30)
+    #expect(replica.leases.map(\.ttlSeconds) == [60])
+    // A grant that is refused, because the lease is there, holds nothing up for long.
+    replica.grant(3, ttl: 2, id: 8)
+    replica.workTogether()
+    tick(replica, 20)
+    replica.grant(4, ttl: 2, id: 8)
+    for _ in 0..<5 {
+      replica.handle(.tick)
+      replica.flush()
+    }
+    replica.workTogether()
+    tick(replica, 2)
+    #expect(replica.leases.map(\.id) == [7])
+  }
+
   /// etcd 14087, 14150: renewals that waited for a revocation hung, or went wrong, when the lead was lost meanwhile.
   @Test func renewalsThatWaitAreRefusedWhenTheLeadIsLost_14087() {
     let replica = leader()

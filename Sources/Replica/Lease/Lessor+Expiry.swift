@@ -18,6 +18,8 @@ extension Lessor {
         due.append(slots[slot].id)
       }
     }
+    due += held
+    held.removeAll(keepingCapacity: true)
     retryLostProposals()
   }
 
@@ -31,9 +33,12 @@ extension Lessor {
     fresh.removeAll(keepingCapacity: true)
   }
 
-  /// An expired lease whose revocation may be proposed now; `proposed` or `putBack` has to follow.
-  mutating func nextRevocation() -> Int64? {
-    guard isPrimary, allowance > 0, inFlight < limits.revocationsInFlight else { return nil }
+  /// An expired lease whose revocation may be proposed now; `proposed` or `putBack` has to follow. All entries up to
+  /// `applied` are applied.
+  mutating func nextRevocation(applied: UInt64) -> Int64? {
+    guard isPrimary, allowance > 0, inFlight < limits.revocationsInFlight, applied >= holdIndex else {
+      return nil
+    }
     while dueFront < due.count {
       let id = due[dueFront]
       dueFront += 1
@@ -41,7 +46,9 @@ extension Lessor {
         due.removeAll(keepingCapacity: due.count < 1_024)
         dueFront = 0
       }
-      if let slot = slotsByID[id], slots[slot].stage == .due { return id }
+      guard let slot = slotsByID[id], slots[slot].stage == .due else { continue }
+      if slots[slot].regrantIndex <= applied { return id }
+      held.append(id)
     }
     return nil
   }

@@ -32,6 +32,9 @@ struct Lessor {
     var stage = Stage.untimed
     /// Renewals that wait for the revocation.
     var waiters: [Ticket] = []
+    /// An entry of the log up to here may grant the id anew: it is not known yet whether the lease that expired is still
+    /// there, and a revocation behind that entry would hit its successor.
+    var regrantIndex: UInt64 = 0
   }
 
   let tickMilliseconds: UInt64
@@ -55,6 +58,10 @@ struct Lessor {
   /// Proposed revocations, oldest first from `proposedFront` on; may name leases that are gone.
   var proposed: [(id: Int64, tick: UInt64)] = []
   var proposedFront = 0
+  /// Due again at the next tick: they may be granted anew by what is not applied yet.
+  var held: [Int64] = []
+  /// Nothing is revoked before this much is applied: nobody has looked for grants in it.
+  private(set) var holdIndex: UInt64 = 0
   var inFlight = 0
   var waiterCount = 0
   /// What may still be proposed before the next tick; below zero while keys of earlier revocations are paid for.
@@ -150,16 +157,28 @@ struct Lessor {
     fresh = []
     due = []
     dueFront = 0
+    held = []
     proposed = []
     proposedFront = 0
     inFlight = 0
+    holdIndex = 0
     for slot in slots.indices {
       slots[slot].stage = .untimed
+      slots[slot].regrantIndex = 0
       if slots[slot].waiters.isEmpty { continue }
       for ticket in slots[slot].waiters { effects.append(.reply(ticket, error)) }
       slots[slot].waiters = []
     }
     waiterCount = 0
+  }
+
+  /// All entries up to `index` are to be applied before anything is revoked.
+  mutating func holdUntilApplied(_ index: UInt64) { holdIndex = max(holdIndex, index) }
+
+  /// A grant is in the leader's log, at `index` or before.
+  mutating func grantProposed(_ id: Int64, index: UInt64) {
+    guard isPrimary, let slot = slotsByID[id] else { return }
+    slots[slot].regrantIndex = index
   }
 
   // MARK: Questions

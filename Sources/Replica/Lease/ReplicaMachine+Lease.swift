@@ -11,9 +11,12 @@ extension ReplicaMachine {
   /// Takes in the leases that the store holds, before the first `flush`, or when a received snapshot replaced the store.
   public mutating func restoreLeases(_ records: [LeaseRecord]) { lessor.restore(records) }
 
-  /// Hands what only the leader can tell to whoever asks it.
+  /// Hands what only the leader can tell to whoever asks it. A member that does not lead asks for no confirmation of
+  /// such a question: it would be another's, and this member might lead by the time that enough is applied.
   mutating func forwardQuestions(_ effects: inout [ReplicaEffect]) {
-    guard knownLeader != configuration.raft.memberID else { return }
+    guard raft.leadership.role != .leader else { return }
+    for ticket in reads.takeUnforwardable() { effects.append(.reply(ticket, .noLeader)) }
+    if knownLeader == 0 { return }
     for (ticket, question) in reads.takeForwardable() {
       effects.append(.askLeader(ticket, question, leader: knownLeader))
     }
@@ -28,9 +31,10 @@ extension ReplicaMachine {
     while grant.id == 0 { grant.id = Int64(truncatingIfNeeded: requestIDs.next() & (1 << 63 - 1)) }
     let operation = RaftCommand(operation: .leaseGrant(grant)).encoded()
     propose(Proposal(ticket: ticket, operation: operation), &effects)
+    lessor.grantProposed(grant.id, index: raft.lastIndex)
   }
 
-  /// Answers a question that waited for the read index. It is the member's applied state and lead that count now.
+  /// Answers a question that waited for the read index: this member has led ever since it asked for it.
   mutating func answer(_ question: LeaseQuestion, _ ticket: Ticket, _ effects: inout [ReplicaEffect]) {
     guard lessor.isPrimary else { return effects.append(.reply(ticket, .noLeader)) }
     switch question {
@@ -49,18 +53,20 @@ extension ReplicaMachine {
     let leads = leadership.role == .leader
     if leads && !lessor.isPrimary {
       lessor.promote(extensionTicks: UInt64(configuration.raft.electionTicks))
+      lessor.holdUntilApplied(raft.lastIndex)
     } else if !leads && lessor.isPrimary {
       lessor.demote(.leaderChanged, &effects)
     }
   }
 
-  /// Proposes what may be revoked now. Only straight into the leader's own log: what is proposed in a term that has
-  /// ended is never committed, so a leader that was deposed without knowing it revokes nothing (etcd 15247).
+  /// Proposes what may be revoked now. Only straight into the leader's own log: what a deposed leader proposes without
+  /// knowing it is never committed once the next one has committed anything, and before that the next one confirms no
+  /// renewal (etcd 15247).
   mutating func proposeRevocations() {
     guard lessor.isPrimary, !isStopped, raft.leadership.role == .leader, raft.hasCommittedInTerm,
       raft.commitIndex <= raft.appliedIndex + configuration.limits.applyGap
     else { return }
-    while let id = lessor.nextRevocation() {
+    while let id = lessor.nextRevocation(applied: raft.appliedIndex) {
       let command = RaftCommand(id: requestIDs.next(), operation: .leaseRevoke(id: id)).encoded()
       guard case .appended = raft.propose(command, &raftEffects) else { return lessor.putBack(id) }
       lessor.didPropose(id)

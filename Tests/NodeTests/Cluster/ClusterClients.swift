@@ -20,6 +20,8 @@ struct ClusterCounts {
   var removals = 0
   /// The operator's that succeeded.
   var operations = 0
+  /// About leases, that a member passed on to the leader.
+  var leaseQuestions = 0
 }
 
 extension ClusterSimulation {
@@ -76,7 +78,7 @@ extension ClusterSimulation {
 
   /// Lets the client of an answered ticket go on.
   func proceed(_ ticket: UInt64) {
-    guard let client = waiting.firstIndex(of: ticket) else { return }
+    guard let client = waiting.firstIndex(of: ticket) else { return leaseProceed(ticket) }
     waiting[client] = nil
     if random.chance(1, in: 20) { homes[client] = anyMember() }
     time.schedule(.request(client: client), after: pause(personality.thinkTime))
@@ -115,6 +117,7 @@ extension ClusterSimulation {
     guard history.outstanding == 0 else { throw fail("\(history.outstanding) requests were never answered") }
     guard history.answeredWrites > answeredBefore else { throw fail("no write was answered after healing") }
     var revision: Int64 = 0
+    let leasedKeys = try history.leasedKeys()
     for member in present {
       guard let node = member.node else { throw fail("member \(member.id) is down at the end") }
       guard node.opened.node.appliedIndex == history.lastLogIndex else {
@@ -127,6 +130,7 @@ extension ClusterSimulation {
       let view = try node.store.view()
       revision = view.revision
       view.end()
+      try checkLeases(member, node, keys: leasedKeys)
     }
     try history.check(appliedIndex: history.lastLogIndex, revision: revision)
     note(history.lastLogIndex, UInt64(revision))

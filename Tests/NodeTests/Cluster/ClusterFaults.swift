@@ -95,6 +95,7 @@ extension ClusterSimulation {
       homes[client] = anyMember()
       time.schedule(.request(client: client), after: pause(50 * millisecond))
     }
+    loseLeaseCalls(of: position)
     tellConnectivity()
   }
 

@@ -29,6 +29,7 @@ struct ClusterPersonality {
   var latency: UInt64
   var duration: UInt64
   var requestsMax: Int
+  var leaseClients: Int
 
   private var generationBytes: Int
   private var commitInterval: UInt64
@@ -65,6 +66,7 @@ struct ClusterPersonality {
     messageBytes = pick([1, 4 << 10, 1 << 20])
     inflightMessages = pick([1, 4, 512])
     raftSeed = random.next()
+    leaseClients = pick([0, 2, 4])
   }
 
   func nodeOptions(

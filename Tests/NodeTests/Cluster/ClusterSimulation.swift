@@ -31,6 +31,10 @@ final class ClusterSimulation {
     case restart(Int)
     case observe
     case versions
+    case lease(client: Int)
+    /// What a leader said arrives at the member that asked; or it has to be asked again.
+    case leaseAnswer(Int, life: Int, ticket: UInt64, Answer)
+    case leaseAgain(Int, life: Int, ticket: UInt64, LeaseQuestion)
   }
 
   let personality: ClusterPersonality
@@ -52,6 +56,8 @@ final class ClusterSimulation {
   var counts = ClusterCounts()
   var nextOperation: UInt64 = 1 << 40
   var nextMemberID: UInt64 = 100
+  var leases: LeaseClients
+  var book = LeaseBook()
 
   init(seed: UInt64) throws {
     self.seed = seed
@@ -61,6 +67,7 @@ final class ClusterSimulation {
     workload = Workload(keys: personality.keys, valueBytesMax: personality.valueBytesMax)
     waiting = Array(repeating: nil, count: personality.clients)
     homes = waiting.indices.map { $0 % personality.size }
+    leases = LeaseClients(count: personality.leaseClients, members: personality.size)
     self.random = random
     history.mayBeStale = true
     let initial = (1...UInt64(personality.size)).map { id in
@@ -78,13 +85,17 @@ final class ClusterSimulation {
     time.schedule(.observe, after: 50 * millisecond)
     time.schedule(.versions, after: second)
     for client in waiting.indices { time.schedule(.request(client: client), after: pause(millisecond)) }
+    for client in leases.homes.indices { time.schedule(.lease(client: client), after: pause(millisecond)) }
     try run(until: personality.duration)
     try heal()
+    leases.until = time.now + 8 * second
     let answered = history.answeredWrites
     try run(until: time.now + 12 * second)
     isLoadOn = false
     // Longer than the time limit of a request.
     try run(until: time.now + 9 * second)
+    listLeases()
+    try run(until: time.now + second)
     try finish(answeredBefore: answered)
   }
 
@@ -119,6 +130,11 @@ final class ClusterSimulation {
     case .restart(let position): try start(position)
     case .observe: try observe()
     case .versions: versions()
+    case .lease(let client): leaseStep(client)
+    case .leaseAnswer(let position, let life, let ticket, let answer):
+      if isAlive(position, life) { try leaseAnswer(position, ticket: ticket, answer) }
+    case .leaseAgain(let position, let life, let ticket, let question):
+      if isAlive(position, life) { leaseAgain(position, ticket: ticket, question) }
     }
   }
 
@@ -172,7 +188,12 @@ extension ClusterSimulation {
 
   /// Executed entries are durable on a quorum, whatever becomes of this member.
   private func checkExecuted(_ member: ClusterMember) throws {
-    for entry in member.recorder.take() { try history.applied(entry) }
+    for entry in member.recorder.take() {
+      let isFirst = entry.index > history.lastLogIndex
+      try history.applied(entry)
+      guard isFirst, entry.kind == .normal, !entry.data.isEmpty else { continue }
+      try book.executed(try RaftCommand(decoding: entry.data), now: time.now)
+    }
   }
 
   func take(_ outputs: NodeOutputs, _ position: Int, _ node: ClusterNode) throws {
@@ -186,6 +207,7 @@ extension ClusterSimulation {
 
   private func take(_ answer: Answer, _ position: Int, _ node: ClusterNode) throws {
     let ticket = answer.ticket.number
+    if ticket >= LeaseClients.firstTicket { return try tookLease(answer, position) }
     if ticket >= 1 << 40 { return tookOperation(answer) }
     switch answer {
     case .applied(_, let revision, let body):
@@ -239,7 +261,8 @@ extension ClusterSimulation {
     case .slowApply: throw fail("a slow apply without a clock")
     case .messageRefused(let from, let kind):
       throw fail("member \(member.id) refused \(kind) of \(from)")
-    case .askLeader: throw fail("a question about leases that nobody asked")
+    case .askLeader(let ticket, let question, let leader):
+      askLeader(ticket, question, leader: leader, from: position)
     case .membersChanged(let records, let removed):
       member.knownRemoved.formUnion(removed)
       note(UInt64(records.count))

@@ -44,6 +44,9 @@ private struct ClusterTotals: CustomStringConvertible {
   var reads = 0
   var entries = 0
   var terms = 0
+  var expired = 0
+  var renewals = 0
+  var successors = 0
 
   mutating func add(_ simulation: ClusterSimulation) {
     seeds += 1
@@ -60,6 +63,10 @@ private struct ClusterTotals: CustomStringConvertible {
     counts.digests += other.digests
     counts.removals += other.removals
     counts.operations += other.operations
+    counts.leaseQuestions += other.leaseQuestions
+    expired += simulation.book.expired
+    renewals += simulation.book.renewals
+    successors += simulation.book.successors
     writes += simulation.history.answeredWrites
     reads += simulation.history.answeredReads
     entries += Int(simulation.history.lastLogIndex)
@@ -72,11 +79,14 @@ private struct ClusterTotals: CustomStringConvertible {
     #expect(counts.installations > 0)
     #expect(counts.digests > seeds)
     #expect(terms > 2 * seeds)
+    #expect(expired > seeds && renewals > 20 * seeds && counts.leaseQuestions > 10 * seeds)
+    #expect(successors > 0)
     #expect(writes > 50 * seeds)
     #expect(reads > 20 * seeds)
   }
 
   var description: String {
-    "\(seeds) seeds, \(counts), \(writes) writes, \(reads) reads, \(entries) entries"
+    "\(seeds) seeds, \(counts), \(writes) writes, \(reads) reads, \(entries) entries, "
+      + "leases: \(expired) expired, \(renewals) renewals, \(successors) successors"
   }
 }
