@@ -32,11 +32,16 @@ extension Member {
 /// The answer to `GET /version`.
 public enum VersionAnswer {
   /// The release that a member runs: the field `etcdserver`. Nil if the bytes do not say.
-  public static func server(json: [UInt8]) -> String? {
+  public static func server(json: [UInt8]) -> String? { field("etcdserver", json) }
+
+  /// The version that the cluster has settled on, or `not_decided`: the field `etcdcluster`.
+  public static func cluster(json: [UInt8]) -> String? { field("etcdcluster", json) }
+
+  private static func field(_ name: String, _ json: [UInt8]) -> String? {
     var scanner = JSONScanner(json)
     var version: String?
     let isWhole = scanner.object { key, scanner in
-      guard key == "etcdserver" else { return scanner.skipValue() }
+      guard key == name else { return scanner.skipValue() }
       version = scanner.string()
       return version != nil
     }
