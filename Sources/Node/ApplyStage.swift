@@ -128,7 +128,7 @@ struct ApplyStage {
     case .normal where entry.data.isEmpty:
       try orStop { () throws(StoreError) in try commands.applyEmpty(index: entry.index, term: entry.term) }
     case .normal:
-      let command = try decode(RaftCommand.self, entry)
+      let command = try decode(entry, RaftCommand.init(entry:))
       let result = try orStop { () throws(StoreError) in
         try commands.apply(index: entry.index, term: entry.term, command: command)
       }
@@ -170,7 +170,7 @@ struct ApplyStage {
     var adopted: ConfState?
     var refusal: ClientError?
     if entry.kind == .confChange {
-      let change = try decode(ConfChange.self, entry)
+      let change = try decode(entry, ConfChange.init(decoding:))
       refusal = try orStop { () throws(StoreError) in try MemberChange.refusal(of: change, in: applier) }
       if refusal == nil, let next = confState.applying(change) {
         confState = next
@@ -184,6 +184,7 @@ struct ApplyStage {
     }
     try orStop { () throws(StoreError) in try commands.applyEmpty(index: entry.index, term: entry.term) }
     if let ticket {
+      memberNews.noteAnswered(entry, refusal)
       answers.append(
         refusal.map { .failed(ticket, $0) }
           ?? .applied(ticket, headerRevision: applier.revision, body: []))
@@ -191,10 +192,11 @@ struct ApplyStage {
     return adopted
   }
 
-  private func decode<Content: WireMessage>(_ type: Content.Type, _ entry: Entry) throws(NodeError) -> Content
-  {
+  private func decode<Content>(
+    _ entry: Entry, _ read: ([UInt8]) throws(ProtoError) -> Content
+  ) throws(NodeError) -> Content {
     do throws(ProtoError) {
-      return try Content(decoding: entry.data)
+      return try read(entry.data)
     } catch {
       throw .undecodableEntry(index: entry.index, reason: "\(error)")
     }
@@ -205,10 +207,20 @@ struct ApplyStage {
 struct MemberNews {
   var isChanged = false
   var removed: [UInt64] = []
+  /// Promotions that were asked of this member.
+  var promotions = 0
+  var refusedPromotions: [ClientError] = []
 
   mutating func note(_ change: ConfChange) {
     isChanged = true
     if change.kind == .removeNode { removed.append(change.nodeID) }
+  }
+
+  mutating func noteAnswered(_ entry: Entry, _ refusal: ClientError?) {
+    guard entry.kind == .confChange, let change = try? ConfChange(decoding: entry.data),
+      ConfigChangeContext(json: change.context)?.isPromote == true
+    else { return }
+    if let refusal { refusedPromotions.append(refusal) } else { promotions += 1 }
   }
 }
 

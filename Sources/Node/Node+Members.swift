@@ -31,6 +31,7 @@ extension Node {
           }
         })
     if let refusal = rules.refusal(of: request) {
+      if case .promote = request { promotions.refused(refusal) }
       return outputs.answers.append(.failed(ticket, refusal))
     }
     replica.handle(.proposeChange(ticket, MembershipRules.change(for: request)), &effects)
@@ -39,6 +40,7 @@ extension Node {
   /// After a run of the apply stage.
   mutating func followMembers(_ outputs: inout NodeOutputs) throws(NodeError) {
     let news = apply.takeMemberNews()
+    promotions.take(news)
     guard news.isChanged else { return }
     try reportMembers(removed: news.removed, &outputs)
     if news.removed.contains(memberID) { outputs.notices.append(.removedFromCluster) }

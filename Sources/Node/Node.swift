@@ -31,6 +31,7 @@ public struct Node: ~Copyable {
   /// start.
   var isCommitWanted = true
   var digests: DigestComparison
+  var promotions = PromotionCounts()
   private var duties: UnattendedDuties
   private var isStopped = false
 
@@ -66,7 +67,7 @@ public struct Node: ~Copyable {
   public var vote: UInt64 { replica.vote }
   public var isLearner: Bool { replica.isLearner }
   public var pendingProposals: Int { replica.pendingProposals }
-  public var counters: ReplicaCounters { replica.counters }
+  public var counters: ReplicaCounters { promotions.adding(to: replica.counters) }
   public var applyMetrics: ApplyMetrics { apply.metrics }
   /// The alarms that are raised.
   public var alarms: AlarmSet { apply.alarms }
@@ -108,7 +109,7 @@ public struct Node: ~Copyable {
     switch input {
     case .replica(.message(let message)) where message.kind == .snapshot:
       // One without its file.
-      outputs.notices.append(.messageRefused(from: message.from, kind: message.kind))
+      outputs.notices.append(.messageRefused(from: message.from, kind: message.kind, .snapshotWithoutFile))
     case .replica(let input): replica.handle(input, &effects)
     case .committed(let report): try committed(report, &outputs)
     case .dataFileReplaced:
@@ -157,8 +158,8 @@ public struct Node: ~Copyable {
       case .lease(let ticket, let answer): outputs.answers.append(.lease(ticket, answer))
       case .leadershipChanged(let leadership): outputs.notices.append(.leadershipChanged(leadership))
       case .published: outputs.notices.append(.published)
-      case .messageRefused(let from, let kind, _):
-        outputs.notices.append(.messageRefused(from: from, kind: kind))
+      case .messageRefused(let from, let kind, let fault):
+        outputs.notices.append(.messageRefused(from: from, kind: kind, fault))
       case .askLeader(let ticket, let question, let leader):
         outputs.notices.append(.askLeader(ticket, question, leader: leader))
       case .transferred(let ticket):

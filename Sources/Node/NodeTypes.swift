@@ -67,7 +67,8 @@ public enum NodeNotice: Sendable {
   case logPreparationFailed(LogError)
   /// Every row that a compaction at this revision removes is gone.
   case compactionFinished(Int64)
-  case messageRefused(from: UInt64, kind: Message.Kind)
+  /// A peer sent what no correct peer sends; nothing was changed by it.
+  case messageRefused(from: UInt64, kind: Message.Kind, MessageFault)
   /// Only the leader can answer: ask it (`ReplicaInput.leaseAsked`), and answer the ticket.
   case askLeader(Ticket, LeaseQuestion, leader: UInt64)
   /// The members there are now, with all that is known of them, and those removed since the last time.

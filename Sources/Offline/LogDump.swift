@@ -55,7 +55,7 @@ public enum EntryContent: Sendable {
   public init(_ entry: Entry) {
     do throws(ProtoError) {
       switch entry.kind {
-      case .normal: self = entry.data.isEmpty ? .empty : .command(try RaftCommand(decoding: entry.data))
+      case .normal: self = entry.data.isEmpty ? .empty : .command(try RaftCommand(entry: entry.data))
       case .confChange: self = .configuration(try ConfChange(decoding: entry.data))
       case .confChangeV2: self = .configurationV2(try ConfChangeV2(decoding: entry.data))
       }

@@ -178,7 +178,7 @@ public final class MemberCheck {
     for entry in frame.entries where !entry.data.isEmpty {
       do throws(ProtoError) {
         switch entry.kind {
-        case .normal: _ = try RaftCommand(decoding: entry.data)
+        case .normal: _ = try RaftCommand(entry: entry.data)
         case .confChange: _ = try ConfChange(decoding: entry.data)
         case .confChangeV2: _ = try ConfChangeV2(decoding: entry.data)
         }

@@ -17,6 +17,8 @@ public enum ProtoError: Error, Hashable, Sendable {
   case badUTF8
   /// An enum value without meaning here, in a message that only members write.
   case badEnumValue
+  /// A request of etcd's before 3.6 to its old store, with content that is not what its path asks for.
+  case badLegacyRequest
 }
 
 /// A field's number and wire type in one word, as it stands on the wire; made for `switch`.

@@ -49,10 +49,30 @@ public enum StepOutcome: Equatable, Sendable {
 }
 
 /// Why a peer's message was refused.
-public enum MessageFault: Equatable, Sendable {
+public enum MessageFault: Equatable, Sendable, CaseIterable, CustomStringConvertible {
   case localOnlyKind, wrongAddress, fromSelf, termOutOfRange, indexOutOfRange, entriesNotContiguous
   case entryTermOutOfRange, contradictsCommitted, secondLeaderInTerm, unsupported, malformedChange
   case malformedSnapshot
   /// Found by whoever knows what entries mean.
   case malformedCommand
+  case snapshotWithoutFile
+
+  public var description: String {
+    switch self {
+    case .localOnlyKind: "its kind is for a member's own use"
+    case .wrongAddress: "sender or receiver is not who it should be"
+    case .fromSelf: "it names its receiver as the sender"
+    case .termOutOfRange: "its term is out of range"
+    case .indexOutOfRange: "an index or a context is out of range"
+    case .entriesNotContiguous: "its entries are not those that its kind has, in their order"
+    case .entryTermOutOfRange: "an entry's term is out of range"
+    case .contradictsCommitted: "an entry contradicts a committed one"
+    case .secondLeaderInTerm: "another member leads in its term"
+    case .unsupported: "this member takes no snapshots"
+    case .malformedChange: "an entry holds what is no change of members"
+    case .malformedSnapshot: "the snapshot's term, index or members are impossible"
+    case .malformedCommand: "an entry holds what is no command"
+    case .snapshotWithoutFile: "a snapshot without its file"
+    }
+  }
 }

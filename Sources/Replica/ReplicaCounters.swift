@@ -11,6 +11,11 @@ public struct ReplicaCounters: Sendable, Equatable {
   public var leasesRenewed: UInt64 = 0
   /// Leases whose time ran out and whose revocation this member proposed.
   public var leasesExpired: UInt64 = 0
+  /// Learners that this member, the leader, was asked to make voters of, and did; and why it refused others.
+  public var promotions: UInt64 = 0
+  public var promotionsOfUnknown: UInt64 = 0
+  public var promotionsOfVoters: UInt64 = 0
+  public var promotionsTooEarly: UInt64 = 0
 
   public init() {}
 }

@@ -92,18 +92,13 @@ public struct ReplicaMachine: ~Copyable {
     translate(&effects)
   }
 
-  /// To Raft, for which commands are opaque. One that cannot be read would be committed, and end every member that
-  /// executes it, at each start again.
+  /// To Raft, for which the content of entries is opaque. One that cannot be executed would be committed, and end every
+  /// member that comes to it, at each start again.
   private mutating func receive(_ message: Message, _ effects: inout [ReplicaEffect]) {
-    var granted: [Int64] = []
-    if message.kind == .propose {
-      for entry in message.entries where entry.kind == .normal && !entry.data.isEmpty {
-        guard let command = try? RaftCommand(decoding: entry.data) else {
-          return effects.append(.messageRefused(from: message.from, kind: message.kind, .malformedCommand))
-        }
-        if case .leaseGrant(let grant) = command.operation { granted.append(grant.id) }
-      }
+    if let fault = message.faultOfEntries {
+      return effects.append(.messageRefused(from: message.from, kind: message.kind, fault))
     }
+    let granted = message.kind == .propose ? message.entries.compactMap(\.grantedLease) : []
     raft.handle(.message(message), &raftEffects)
     for id in granted { lessor.grantProposed(id, index: raft.lastIndex) }
   }

@@ -80,6 +80,13 @@ import Testing
     #expect(member.machine.lastIndex == 3)
   }
 
+  /// The log of a member names the fault: each has words of its own.
+  @Test func faultsHaveNames() {
+    let texts = MessageFault.allCases.map(\.description)
+    #expect(Set(texts).count == texts.count)
+    #expect(texts.allSatisfy { $0.count > 10 })
+  }
+
   @Test func committedEntriesAreNotReplaced() {
     let member = follower()
     let message = Message(

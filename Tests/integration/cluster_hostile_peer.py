@@ -67,8 +67,14 @@ class HostilePeer:
         return message("raftpb.Message", **fields)
 
     def wrong_messages(self) -> dict[str, bytes]:
-        entry = message("raftpb.Entry", Term=self.term, Index=self.commit + 1, Data=b"\xff garbage \xff")
+        def appended(**fields):
+            return message("raftpb.Entry", Term=self.term, Index=self.commit + 1, **fields)
+
+        entry = appended(Data=b"\xff garbage \xff")
         configuration = message("raftpb.Entry", Type=1, Data=b"\xff\xff\xff\xff")
+        remove_self = message("raftpb.ConfChange", type=1, node_id=self.target_id)
+        # As a leader's would be: nothing but the content of its entry is wrong.
+        following = {"type": APPEND, "term": self.term, "index": self.commit, "logTerm": self.term, "commit": self.commit}
         far, huge = self.commit + 1_000_000, (1 << 64) - 1
         found = {
             "a proposal of garbage": self.message(type=PROPOSAL, term=0, entries=[message("raftpb.Entry", Data=b"\xff" * 40)]),
@@ -81,12 +87,28 @@ class HostilePeer:
                 type=APPEND, index=self.commit, logTerm=self.term,
                 entries=[message("raftpb.Entry", Term=self.term + 5, Index=self.commit + 1)]),
             "an append at the end of numbers": self.message(type=APPEND, index=huge, logTerm=1, entries=[entry]),
+            "an append of garbage": self.message(**following, entries=[entry]),
+            "an append of garbage behind a command": self.message(**following, entries=[
+                appended(Data=message("InternalRaftRequest", put={"key": b"a"}).SerializeToString()),
+                message("raftpb.Entry", Term=self.term, Index=self.commit + 2, Data=b"\x22\x05\x0a")]),
+            "an append of a change as a command": self.message(
+                **following, entries=[appended(Data=remove_self.SerializeToString())]),
+            "an append of a command as a change": self.message(**following, entries=[
+                appended(Type=1, Data=message("InternalRaftRequest", put={"key": b"a"}).SerializeToString())]),
+            "an append of a change of nobody": self.message(**following, entries=[
+                appended(Type=1, Data=message("raftpb.ConfChange", node_id=77, context=b"{").SerializeToString())]),
             "a heartbeat that commits what is not there": self.message(commit=huge),
             "a snapshot without one": self.message(type=SNAPSHOT),
             "for somebody else": self.message(to=12345), "from a stranger": self.message(**{"from": 54321}),
             "of no known kind": self.message() and self._kind(99)}
         found |= {f"local kind {kind}": self._kind(kind) for kind in LOCAL_KINDS}
         return {name: each if isinstance(each, bytes) else each.SerializeToString() for name, each in found.items()}
+
+    @property
+    def faults(self) -> list[str]:
+        """What the log is to say of them."""
+        return ["its kind is for a member's own use", "an entry holds what is no command",
+                "an entry holds what is no change of members", "a snapshot without its file"]
 
     def _kind(self, kind: int) -> bytes:
         """Also kinds that the message class would not take."""

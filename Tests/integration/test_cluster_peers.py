@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import json
 import random
 
 import pytest
@@ -15,6 +17,8 @@ from watch_client import wait_until
 pytestmark = pytest.mark.skipif(harness.subject_is_etcd(), reason="etcd trusts its peers: some of this ends it")
 
 SHORT_MUTATIONS, LONG_MUTATIONS = 1_500, 100_000
+# Much longer than any of these tests takes.
+LOG_SECONDS_MAX = 900
 
 
 @pytest.fixture
@@ -45,10 +49,19 @@ def check_unharmed(cluster: Cluster, before: tuple, processes: list[int]) -> Non
     cluster.check_equal()
 
 
-def warnings(member: Member, text: str, identity: int) -> int:
-    """How many warnings or errors say this and name the sender."""
-    return sum(text in line and f"{identity:x}" in line for line in member.log().splitlines()
-               if '"warn"' in line or '"error"' in line)
+def warnings(member: Member, text: str, identity: int, fault: str = "") -> int:
+    """How many warnings or errors say this and name the sender, those left out included."""
+    found = [json.loads(line) for line in member.log().splitlines()
+             if text in line and f"{identity:x}" in line and fault in line]
+    return sum(1 + line.get("lines-left-out", 0) for line in found if line["level"] in ("warn", "error"))
+
+
+def check_log_bounded(member: Member) -> None:
+    """However many requests were refused: as many lines for each text and sender as are let through at once and since."""
+    counts = collections.Counter()
+    for line in map(json.loads, member.log().splitlines()):
+        counts[line["msg"], line.get("from", line.get("peer-id"))] += line["level"] in ("warn", "error")
+    assert max(counts.values()) <= 20 + LOG_SECONDS_MAX // 5, counts
 
 
 def liar(cluster: Cluster, seed: int) -> tuple[HostilePeer, Member]:
@@ -66,11 +79,15 @@ def test_messages(cluster: Cluster, seed: int, is_long: bool):
         for name, body in each.wrong_messages().items():
             each.post(body)
             assert each.target.is_running(), f"{name}: {each.target.log_tail()}"
+        # It says of each who sent it and what is wrong with it, until there are too many.
+        for fault in each.faults:
+            wait_until(lambda: warnings(each.target, "refused a peer's message", each.own_id, fault) > 0, 20,
+                       lambda: f"nothing about {fault!r}\n{each.target.log_tail()}")
         for _ in range((LONG_MUTATIONS if is_long else SHORT_MUTATIONS) // 2):
             each.post(each.mutated())
-        # Some do not parse, the others get as far as Raft; it says of each who sent it.
-        wait_until(lambda: warnings(each.target, "refused a request of another member", each.own_id) > 100
-                   and warnings(each.target, "refused a peer's message", each.own_id) > 20, 20, each.target.log_tail)
+        # Some do not parse, the others get as far as Raft.
+        assert warnings(each.target, "refused a request of another member", each.own_id) >= 20, each.target.log_tail()
+        check_log_bounded(each.target)
     check_unharmed(cluster, before, processes)
 
 
@@ -156,5 +173,6 @@ def test_streams(cluster: Cluster, seed: int):
     assert [member.pid for member in others if member.is_running()] == processes, cluster.log_tails()
     for member in others:
         assert warnings(member, "a peer sent what is no message", peer.own_id) > 5, member.log_tail()
+        check_log_bounded(member)
     one.start()
     check_unharmed(cluster, before, [member.pid for member in cluster.members])

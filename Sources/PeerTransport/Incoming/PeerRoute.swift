@@ -17,6 +17,8 @@ enum PeerRoute: Equatable {
     case "/members/hashkv", "/leases", "/leases/internal": self = .other(bodyBytesMax: 64 << 10)
     // No route of etcd's, which answers 404: what a member says of its data, to be compared.
     case "/cairn/digest": self = .other(bodyBytesMax: 1 << 10)
+    // Nor is this: whether a member can read the snapshots that this one sends.
+    case "/cairn/snapshot": self = .other(bodyBytesMax: 0)
     case _ where path.hasPrefix("/members/promote/"): self = .other(bodyBytesMax: 4 << 10)
     case _ where path.hasPrefix("/raft/stream/"):
       let parts = path.dropFirst("/raft/stream/".count).split(
@@ -31,7 +33,7 @@ enum PeerRoute: Equatable {
   static func method(of path: String) -> (name: String, isNamedInAnswer: Bool)? {
     switch path {
     case "/raft", "/raft/snapshot", "/cairn/digest": ("POST", true)
-    case "/members", "/members/hashkv", "/downgrade/enabled", "/version": ("GET", true)
+    case "/members", "/members/hashkv", "/downgrade/enabled", "/version", "/cairn/snapshot": ("GET", true)
     // etcd names no method here.
     case "/leases", "/leases/internal": ("POST", false)
     case _ where path.hasPrefix("/members/promote/"): ("POST", true)

@@ -29,8 +29,10 @@ extension ClusterLinks {
       transport, store: store, inbox: inbox, requests: requests,
       snapshots: SnapshotTransfers(place: parts.place, clusterID: context.clusterID, pool: pool),
       answers: PeerAnswers(context: context, inbox: inbox, requests: requests), leader: leader,
-      gauge: context.gauge,
-      log: PeerLog(logger: parts.logger, localID: context.memberID) { life.push(.removed) },
+      gauge: context.gauge, heartbeatNanoseconds: UInt64(configuration.heartbeatMilliseconds) * 1_000_000,
+      log: PeerLog(logger: parts.logger, localID: context.memberID, limit: LineLimit()) {
+        life.push(.removed)
+      },
       pool: pool, logger: parts.logger)
     leader.begin(
       LeaderQuestions.Way(

@@ -24,7 +24,12 @@ final class ClusterLinks: Sendable {
   private let received: ReceivedBytes
   private let store: Store
   private let pool: NIOThreadPool
+  private let log: PeerLog
   private let logger: Logger
+  private let pace: Mutex<HeartbeatPace>
+  /// Heartbeats of this member as the leader that left too late.
+  let lateHeartbeats = Atomic<UInt64>(0)
+  let isInstallingSnapshot = Atomic<Bool>(false)
   /// Counts how often this member came to lead.
   private let leads = Atomic<UInt64>(0)
   /// The applied members, as they were told last.
@@ -33,8 +38,9 @@ final class ClusterLinks: Sendable {
   init(
     _ configuration: PeerTransport.Configuration, store: Store, inbox: Inbox<NodeInput>,
     requests: MemberRequests, snapshots: SnapshotTransfers, answers: PeerAnswers, leader: LeaderQuestions,
-    gauge: MemberGauge, log: PeerLog, pool: NIOThreadPool, logger: Logger
+    gauge: MemberGauge, heartbeatNanoseconds: UInt64, log: PeerLog, pool: NIOThreadPool, logger: Logger
   ) {
+    pace = Mutex(HeartbeatPace(intervalNanoseconds: heartbeatNanoseconds))
     let received = ReceivedBytes()
     identity = configuration.identity
     self.inbox = inbox
@@ -45,6 +51,7 @@ final class ClusterLinks: Sendable {
     self.received = received
     self.store = store
     self.pool = pool
+    self.log = log
     self.logger = logger
     transport = PeerTransport(
       configuration,
@@ -117,7 +124,21 @@ final class ClusterLinks: Sendable {
   // MARK: From the member's thread
 
   func send(_ messages: [Message]) {
-    if !messages.isEmpty { transport.send(messages) }
+    if messages.isEmpty { return }
+    transport.send(messages)
+    if messages.contains(where: { $0.kind == .heartbeat }) { timeHeartbeats(messages) }
+  }
+
+  private func timeHeartbeats(_ messages: [Message]) {
+    let now = monotonicNanoseconds()
+    for message in messages where message.kind == .heartbeat {
+      let late = pace.withLock { pace in
+        pace.sent(to: message.to, now: now).map { (pace.intervalNanoseconds, pace.expectedNanoseconds, $0) }
+      }
+      guard let (interval, expected, exceeded) = late else { continue }
+      lateHeartbeats.add(1, ordering: .relaxed)
+      log.take(late: message.to, interval: interval, expected: expected, exceeded: exceeded)
+    }
   }
 
   /// What was taken in up to now is processed at the end of the batch that begins.
@@ -131,6 +152,7 @@ final class ClusterLinks: Sendable {
     switch notice {
     case .membersChanged(let records, let removed): follow(records, removed: removed)
     case .storeReplaced:
+      isInstallingSnapshot.store(false, ordering: .relaxed)
       // Who was removed while this member was behind is not in its log.
       do throws(StoreError) {
         let view = try store.view()
@@ -139,14 +161,24 @@ final class ClusterLinks: Sendable {
       } catch {
         logger.error("the removed members cannot be read", ["error": .text(error.description)])
       }
-    case .sendSnapshot(let snapshot): snapshots.send(snapshot, over: transport, inbox)
+    case .sendSnapshot(let snapshot): send(snapshot)
     case .askLeader(let ticket, let question, let leaderID):
       leader.ask(ticket, question, urls: urls(of: leaderID))
     case .digest(let digest): transport.eventLoop.execute { self.tell(digest) }
+    case .installSnapshot: isInstallingSnapshot.store(true, ordering: .relaxed)
     case .leadershipChanged(let leadership) where leadership.role == .leader:
+      pace.withLock { $0.reset() }
       let lead = leads.wrappingAdd(1, ordering: .relaxed).newValue
       scheduleVersions(in: Self.versionsAtFirst, lead)
     default: break
+    }
+  }
+
+  private func send(_ snapshot: OutgoingSnapshot) {
+    let peer = snapshot.message.to
+    let index = snapshot.message.snapshot?.index ?? 0
+    snapshots.send(snapshot, to: urls(of: peer), over: transport, inbox) { [log] reason in
+      log.take(.snapshotFailed(peer: peer, index: index, reason: reason))
     }
   }
 

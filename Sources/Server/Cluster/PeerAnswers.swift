@@ -20,6 +20,9 @@ struct PeerAnswers: Sendable {
     case "/version": return eventLoop.makeSucceededFuture(version())
     case "/downgrade/enabled": return eventLoop.makeSucceededFuture(downgrade())
     case "/cairn/digest": return eventLoop.makeSucceededFuture(digest(request))
+    case SnapshotTransfers.questionPath:
+      return eventLoop.makeSucceededFuture(
+        PeerResponse(headers: [clusterHeader], body: Array(SnapshotTransfers.form.utf8)))
     case "/members/hashkv": return hash(request, eventLoop)
     case "/leases", "/leases/internal": return lease(request, eventLoop)
     case let path where path.hasPrefix(Self.promotePrefix):

@@ -12,6 +12,10 @@ internal import Synchronization
 /// What goes over the wire behind the leader's message is the size of the file, eight bytes big-endian, and the file.
 final class SnapshotTransfers: Sendable {
   static let sizeBytes = 8
+  /// Where a member says that it reads snapshots, and of which form.
+  static let questionPath = "/cairn/snapshot"
+  static let form = "1"
+  private static let questionNanoseconds: Int64 = 5_000_000_000
 
   private let place: SnapshotPlace
   private let clusterID: UInt64
@@ -62,7 +66,31 @@ final class SnapshotTransfers: Sendable {
 
   // MARK: Sending
 
-  func send(_ snapshot: OutgoingSnapshot, over transport: PeerTransport, _ inbox: Inbox<NodeInput>) {
+  /// To a member that says it can read it: an etcd would take the file for a database of its own, and end over it.
+  func send(
+    _ snapshot: OutgoingSnapshot, to urls: [PeerURL], over transport: PeerTransport,
+    _ inbox: Inbox<NodeInput>, refused: @escaping @Sendable (String) -> Void
+  ) {
+    transport.eventLoop.execute {
+      transport.client.firstAnswer(
+        "GET", urls, path: Self.questionPath, timeout: Self.questionNanoseconds
+      ).whenComplete { result in
+        switch result {
+        case .success(let answer) where String(decoding: answer.body, as: UTF8.self) == Self.form:
+          return self.send(snapshot, over: transport, inbox)
+        case .success: refused("the member reads another form of snapshots")
+        case .failure(PeerHTTPError.status(404, _)):
+          refused("the member is no cairn: it cannot read the snapshots of one")
+        case .failure(let error): refused("the member does not say which snapshots it reads: \(error)")
+        }
+        inbox.push(.snapshotSent(snapshot, succeeded: false))
+      }
+    }
+  }
+
+  private func send(
+    _ snapshot: OutgoingSnapshot, over transport: PeerTransport, _ inbox: Inbox<NodeInput>
+  ) {
     do throws(DiskError) {
       let source = OutgoingFile(
         try place.disk.open(snapshot.path, .read), bytes: snapshot.bytes, pool: pool,
@@ -180,6 +208,11 @@ private final class IncomingSnapshot: SnapshotSink, @unchecked Sendable {
       state = .size(bytes)
       guard bytes.count == SnapshotTransfers.sizeBytes else { return }
       let size = bytes.reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+      guard size > 0 else {
+        // The number of the first page of a bbolt file, or nothing.
+        throw SnapshotReceiveError.mismatch(
+          reason: "it is empty, or the database of an etcd, which a cairn cannot take over while it runs")
+      }
       // Nothing is set aside for it; the disk is what bounds it.
       guard let expected = Int(exactly: size) else {
         throw SnapshotReceiveError.mismatch(reason: "no file has \(size) bytes")

@@ -128,6 +128,7 @@ final class CoreThread: @unchecked Sendable {
         runBeside { if let input = work.run() { inbox.push(input) } }
       case .installSnapshot(let installation):
         let inbox = self.inbox
+        links.take(notice)
         committer.install(installation) { inbox.push(.snapshotInstalled($0)) }
       case .storeReplaced(let recovery):
         gauge.finishedCompactRevision.store(recovery.finishedCompactRevision, ordering: .releasing)

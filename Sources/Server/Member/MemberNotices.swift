@@ -16,6 +16,8 @@ enum LifeEvent: Sendable {
 final class MemberNotices: Sendable {
   private let life: Inbox<LifeEvent>
   private let expectedApply: GoDuration
+  /// Of lines that other members can cause.
+  private let limit = LineLimit()
 
   init(_ life: Inbox<LifeEvent>, expectedApply: GoDuration) {
     self.life = life
@@ -34,10 +36,12 @@ final class MemberNotices: Sendable {
           "role": .text("\(leadership.role)"), "term": .integer(Int64(clamping: leadership.term)),
           "leader": .text(ClusterIdentity.hexadecimal(leadership.leader)),
         ])
-    case .messageRefused(let from, let kind):
-      logger.warn(
-        "refused a peer's message",
-        ["from": .text(ClusterIdentity.hexadecimal(from)), "kind": .text("\(kind)")])
+    case .messageRefused(let from, let kind, let fault):
+      let sender = ClusterIdentity.hexadecimal(from)
+      let record = LogRecord(
+        .warn, "refused a peer's message",
+        ["from": .text(sender), "kind": .text("\(kind)"), "error": .text(fault.description)])
+      if let admitted = limit.admit(record, from: sender) { logger.log(admitted) }
     case .logPreparationFailed(let error):
       logger.warn(
         "the next segment of the write-ahead log cannot be prepared", ["error": .text(error.description)])

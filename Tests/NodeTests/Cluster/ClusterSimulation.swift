@@ -259,8 +259,8 @@ extension ClusterSimulation {
     case .compactionFinished(let revision): note(UInt64(revision))
     case .autoCompaction: throw fail("a compaction that nobody asked for")
     case .slowApply: throw fail("a slow apply without a clock")
-    case .messageRefused(let from, let kind):
-      throw fail("member \(member.id) refused \(kind) of \(from)")
+    case .messageRefused(let from, let kind, let fault):
+      throw fail("member \(member.id) refused \(kind) of \(from): \(fault)")
     case .askLeader(let ticket, let question, let leader):
       askLeader(ticket, question, leader: leader, from: position)
     case .membersChanged(let records, let removed):
