@@ -1,6 +1,9 @@
+internal import Frontend
 internal import Metrics
 internal import Node
 internal import PeerTransport
+internal import Replica
+internal import Synchronization
 
 extension MemberMetrics {
   /// The links to the other members. A member that is alone has no series of these, as in etcd.
@@ -44,6 +47,39 @@ extension MemberMetrics {
         "etcd_network_peer_round_trip_time_seconds", "Round-Trip-Time histogram between peers", "To", peers
       ) { $0.roundTrip },
     ] + snapshotFamilies(peers)
+  }
+
+  /// What this member did for its cluster.
+  func clusterFamilies() -> [MetricFamily] {
+    let counters = gauge.counters
+    var refused = MetricFamily(
+      "etcd_server_learner_promote_failures", .counter,
+      "The total number of failed learner promotions (likely learner not ready) while this member is leader.")
+    // The words of etcd's errors, as they are inside of its server.
+    for (reason, count) in [
+      (
+        "etcdserver: can only promote a learner member which is in sync with leader",
+        counters.promotionsTooEarly
+      ),
+      ("membership: ID not found", counters.promotionsOfUnknown),
+      ("membership: can only promote a learner member", counters.promotionsOfVoters),
+    ] where count > 0 {
+      refused.add([("Reason", reason)], Double(count))
+    }
+    return [
+      .counter(
+        "etcd_server_heartbeat_send_failures_total",
+        "The total number of leader heartbeat send failures (likely overloaded from slow disk).",
+        links.lateHeartbeats.load(ordering: .relaxed)),
+      .counter(
+        "etcd_server_learner_promote_successes",
+        "The total number of successful learner promotions while this member is leader.", counters.promotions),
+      refused,
+      .gauge(
+        "etcd_server_snapshot_apply_in_progress_total",
+        "1 if the server is applying the incoming snapshot. 0 if none.",
+        links.isInstallingSnapshot.load(ordering: .relaxed) ? 1 : 0),
+    ]
   }
 
   /// Shown for a peer once a snapshot went to it or came from it.

@@ -67,8 +67,10 @@ extension MemberMetrics {
     var cluster = MetricFamily(
       "etcd_cluster_version", .gauge,
       "Which version is running. 1 for 'cluster_version' label with current cluster version")
-    let parts = FrontendContext.clusterVersion.split(separator: ".")
-    cluster.add([("cluster_version", parts.prefix(2).joined(separator: "."))], 1)
+    if let decided = decidedVersion() {
+      let parts = decided.split(separator: ".").prefix(2)
+      cluster.add([("cluster_version", parts.joined(separator: "."))], 1)
+    }
     var id = MetricFamily(
       "etcd_server_id", .gauge,
       "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.")
@@ -79,6 +81,13 @@ extension MemberMetrics {
       features.add([("name", gate.name), ("stage", gate.stage)], gate.isEnabled ? 1 : 0)
     }
     return [version, cluster, id, features, alarms()]
+  }
+
+  /// Nil while the cluster has not settled on one.
+  private func decidedVersion() -> String? {
+    guard let view = try? store.view() else { return nil }
+    defer { view.end() }
+    return (try? view.clusterVersion()) ?? nil
   }
 
   private func alarms() -> MetricFamily {

@@ -44,7 +44,8 @@ struct MemberMetrics: Sendable {
   }
 
   func families(_ figures: [LoopFigures]) -> [MetricFamily] {
-    serverFamilies() + healthFamilies() + storeFamilies() + mvccFamilies(figures) + diskFamilies()
+    serverFamilies() + clusterFamilies() + healthFamilies() + storeFamilies() + mvccFamilies(figures)
+      + diskFamilies()
       + callFamilies(figures) + processFamilies()
   }
 
