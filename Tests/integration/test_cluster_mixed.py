@@ -100,3 +100,25 @@ def test_a_mixed_cluster(kinds: tuple[str, ...]):
         client.close()
         cluster.check_equal()
         assert len({str(members_of(member)) for member in cluster.members}) == 1
+
+
+def test_no_snapshot_goes_to_the_other_kind():
+    """A member that the log no longer reaches stays as it is, and whoever leads says why."""
+    with mixed(CAIRN, CAIRN, ETCD) as cluster:
+        for member in cluster.members[:2]:
+            member.extra_arguments += ["--snapshot-catchup-entries", "10", "--backend-batch-interval", "50ms"]
+        cluster.start()
+        late = cluster.members[2]
+        if cluster.wait_for_leader() is late:
+            lead(cluster, cluster.members[0])
+        late.kill()
+        leader = cluster.wait_for_leader()
+        client = leader.client()
+        for number in range(100):
+            client.put(b"key-%d" % number, b"x" * 2000)
+        late.spawn()
+        refusal = "the member is no cairn: it cannot read the snapshots of one"
+        cluster.wait(lambda: any(refusal in member.log() for member in cluster.members[:2]), "nothing was refused")
+        assert late.is_running()
+        client.put(b"still", b"served")
+        client.close()

@@ -5,9 +5,11 @@ Links on loopback without proxies; what happens to them when links fail is for t
 
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
 import subprocess
+import threading
 import urllib.request
 
 import pytest
@@ -102,7 +104,15 @@ def test_members_come_as_learners_are_promoted_through_a_follower_and_go(cluster
     wait_until(lambda: etcdctl(learner.endpoint, "get", "known", "--consistency", "s", "--print-value-only")
                == "to all\n", SECONDS_MAX, learner.log_tail)
     follower = next(member for member in cluster.followers() if member is not learner)
+    leader, through = cluster.wait_for_leader(), follower.client()
+    outcome = through.call("Cluster/MemberPromote", ID=cluster.member_id(follower))
+    assert outcome.text == "etcdserver: can only promote a learner member", outcome
+    through.close()
     etcdctl(follower.endpoint, "member", "promote", f"{cluster.member_id(learner):x}")
+    if cluster.leader() is leader:
+        scrape, reason = prometheus.scrape(leader), "membership: can only promote a learner member"
+        assert scrape.value("etcd_server_learner_promote_successes") == 1
+        assert scrape.value("etcd_server_learner_promote_failures", Reason=reason) >= 1
     wait_until(lambda: not learner.status().isLearner, SECONDS_MAX, learner.log_tail)
     put(learner, "promoted", "yes")
     client.close()
@@ -154,6 +164,45 @@ def test_a_member_that_the_log_no_longer_reaches_gets_a_snapshot():
         cluster.check_equal()
         assert "applied a snapshot of another member" in late.log()
         put(late, "after", "snapshot")
+        sent = [prometheus.scrape(member).series("etcd_network_snapshot_send_success") for member in cluster.members]
+        assert {"To": f"{cluster.member_id(late):x}"} in sum(sent, [])
+        received = prometheus.scrape(late)
+        assert len(received.series("etcd_network_snapshot_receive_success")) == 1
+        assert received.value("etcd_server_snapshot_apply_in_progress_total") == 0
+
+
+class Claims(http.server.BaseHTTPRequestHandler):
+    """A member that says of its cluster what it was told to say."""
+
+    answers: dict[str, object] = {}
+
+    def do_GET(self):
+        body = json.dumps(self.answers[self.path]).encode()
+        self.send_response(200)
+        self.send_header("X-Etcd-Cluster-ID", "abc")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_cluster_of_a_later_version_is_not_joined(tmp_path):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Claims) as later:
+        threading.Thread(target=later.serve_forever, daemon=True).start()
+        ports = harness.free_ports(2)
+        own, other = f"http://127.0.0.1:{ports[1]}", f"http://127.0.0.1:{later.server_address[1]}"
+        Claims.answers = {
+            "/members": [{"id": 1, "peerURLs": [other], "name": "later"}, {"id": 2, "peerURLs": [own]}],
+            "/version": {"etcdserver": "3.8.0", "etcdcluster": "3.8.0"}}
+        member = harness.cairn(tmp_path / "member", ports=ports, extra_arguments=[
+            "--initial-cluster", f"default={own},later={other}", "--initial-cluster-state", "existing"])
+        member.spawn()
+        assert member.wait_for_exit() == 1
+        assert "incompatible with current running cluster" in member.log(), member.log_tail()
+        assert not list((member.data_directory / "member/store").glob("*")), "it has begun a store"
+        later.shutdown()
 
 
 def test_one_snapshot_is_three_members(tmp_path):
