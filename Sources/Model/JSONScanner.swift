@@ -41,6 +41,12 @@ struct JSONScanner {
     return position > start ? value : nil
   }
 
+  mutating func integer() -> Int64? {
+    let isNegative = take("-")
+    guard let magnitude = unsignedInteger().flatMap({ Int64(exactly: $0) }) else { return nil }
+    return isNegative ? -magnitude : magnitude
+  }
+
   mutating func boolean() -> Bool? {
     if literal("true") { return true }
     return literal("false") ? false : nil

@@ -64,3 +64,41 @@ public enum HashRequest {
     return isWhole && scanner.isAtEnd ? revision : nil
   }
 }
+
+/// The answer to it.
+public struct HashAnswer: Equatable, Sendable {
+  public var memberID: UInt64 = 0
+  /// The header's.
+  public var revision: Int64 = 0
+  public var hash: UInt64 = 0
+  public var compactRevision: Int64 = 0
+
+  /// Nil if the bytes are no such answer.
+  public init?(json: [UInt8]) {
+    var scanner = JSONScanner(json)
+    var answer = HashAnswer()
+    var hasHash = false
+    let isWhole = scanner.object { key, scanner in
+      switch key {
+      case "header": return scanner.object { answer.readHeader($0, from: &$1) }
+      case "hash":
+        hasHash = true
+        return scanner.unsignedInteger().map { answer.hash = $0 } != nil
+      case "compact_revision": return scanner.integer().map { answer.compactRevision = $0 } != nil
+      default: return scanner.skipValue()
+      }
+    }
+    guard isWhole, scanner.isAtEnd, hasHash else { return nil }
+    self = answer
+  }
+
+  private init() {}
+
+  private mutating func readHeader(_ key: String, from scanner: inout JSONScanner) -> Bool {
+    switch key {
+    case "member_id": scanner.unsignedInteger().map { memberID = $0 } != nil
+    case "revision": scanner.integer().map { revision = $0 } != nil
+    default: scanner.skipValue()
+    }
+  }
+}

@@ -26,8 +26,10 @@ struct ApplyStage {
   /// Slow commands of one run that are told one by one.
   private static let slowNoticesMax = 64
 
-  /// The last run ended at an index at which all members commit: the state is to be frozen as it is.
-  private(set) var isAtDigest = false
+  /// The last index at which all members say what their data is: at each empty entry, and at fixed distances.
+  private(set) var lastComparedIndex: UInt64 = 0
+  /// What this one has to say, of those since the last `takeDigests`.
+  private var digests: [StateDigest] = []
   private let digestInterval: UInt64
   /// Sees every executed entry.
   private let recorder: ((Entry) -> Void)?
@@ -58,6 +60,11 @@ struct ApplyStage {
   mutating func takeLeaseChanges() -> [LeaseChange] {
     defer { leaseChanges.removeAll(keepingCapacity: true) }
     return leaseChanges
+  }
+
+  mutating func takeDigests() -> [StateDigest] {
+    defer { digests.removeAll() }
+    return digests
   }
 
   mutating func takeMemberNews() -> MemberNews {
@@ -91,12 +98,11 @@ struct ApplyStage {
   mutating func run(
     generationBytesMax: Int, _ answers: inout [Answer]
   ) throws(NodeError) -> (applied: UInt64, changed: ConfState?)? {
-    isAtDigest = false
     guard !waiting.isEmpty else { return nil }
     var changed: ConfState?
     var applied: UInt64?
     lastLap = stopwatch()
-    while !isAtDigest, let batch = waiting.first {
+    while let batch = waiting.first {
       while position < batch.entries.count {
         if applier.fillingBytes >= generationBytesMax, try isCommitting() { break }
         let entry = batch.entries[position]
@@ -104,10 +110,8 @@ struct ApplyStage {
         if let recorder { recorder(entry) }
         applied = entry.index
         position += 1
-        // A committer that is still at work is not waited for: that costs a comparison, not time.
-        if entry.index.isMultiple(of: digestInterval), try !isCommitting() {
-          isAtDigest = true
-          break
+        if entry.index.isMultiple(of: digestInterval) || entry.kind == .normal && entry.data.isEmpty {
+          try takeDigest(at: entry.index)
         }
       }
       guard position == batch.entries.count else { break }
@@ -117,6 +121,13 @@ struct ApplyStage {
     guard let applied else { return nil }
     applier.publish()
     return (applied, changed)
+  }
+
+  private mutating func takeDigest(at index: UInt64) throws(NodeError) {
+    lastComparedIndex = index
+    guard let digest = try orStop({ () throws(StoreError) in try applier.digest() }) else { return }
+    if digests.count == DigestComparison.digestsMax { digests.removeFirst() }
+    digests.append(digest)
   }
 
   /// Returns the configuration if the entry changed it.

@@ -1,22 +1,38 @@
 internal import Model
 internal import Raft
 internal import Replica
-internal import Store
+public import Store
 
-/// Compares what members say about their data at equal applied indexes: this member's own digests, one for each
-/// commit that others can compare, and those of its peers. Only the leader draws conclusions.
-struct DigestComparison {
-  private struct Said {
-    var member: UInt64
-    var digest: StateDigest
+/// What members say about their data at one applied index, where it is not the same.
+public struct Divergence: Hashable, Sendable {
+  /// In the order of member ids.
+  public var digests: [Said]
+  /// Who differs from the majority, in that order; 0 alone when there is no majority, as etcd does it.
+  public var differing: [UInt64]
+
+  public struct Said: Hashable, Sendable {
+    public var member: UInt64
+    public var digest: StateDigest
   }
 
+  public var index: UInt64 { digests.first?.digest.index ?? 0 }
+}
+
+/// Compares what members say about their data at equal applied indexes, this one's own digests and those of its peers.
+/// Only the leader draws conclusions.
+struct DigestComparison {
   private let memberID: UInt64
   /// Newest last, bounded for each member.
-  private var said: [Said] = []
+  private var said: [Divergence.Said] = []
   /// The greatest index at which a difference was reported.
   private var reportedIndex: UInt64 = 0
-  private static let digestsMax = 32
+  /// The greatest index at which all members have spoken, when a verdict was asked for last.
+  private(set) var completeIndex: UInt64 = 0
+  static let digestsMax = 32
+  /// Members differ, and who is wrong is not known yet.
+  private(set) var isDoubtful = false
+  /// The silence of a member that is down hides no difference between the others for longer than this many digests.
+  private static let patience = 6
 
   init(memberID: UInt64) { self.memberID = memberID }
 
@@ -27,36 +43,57 @@ struct DigestComparison {
     {
       said.remove(at: oldest)
     }
-    said.append(Said(member: member, digest: digest))
+    said.append(Divergence.Said(member: member, digest: digest))
   }
 
   mutating func takeOwn(_ digest: StateDigest) { take(digest, from: memberID) }
 
-  /// A difference that was not reported yet: the digest that this member has, and who differs from the majority of
-  /// `members`. When there is none and everybody has spoken, nobody is named but 0, as etcd does it.
-  mutating func verdict(members: [UInt64]) -> (digest: StateDigest, differing: [UInt64])? {
-    for own in said where own.member == memberID && own.digest.index > reportedIndex {
-      let peers = said.filter { $0.digest.index == own.digest.index && members.contains($0.member) }
-      guard peers.contains(where: { $0.digest != own.digest }) else { continue }
+  /// Forgets what others than `members` said.
+  mutating func keep(_ members: [UInt64]) { said.removeAll { !members.contains($0.member) } }
+
+  /// A difference that was not reported yet, once it is known who differs from the majority of `members`, or that there
+  /// is none: everybody has spoken, or the rest was silent while this member spoke some times again.
+  mutating func verdict(members: [UInt64]) -> Divergence? {
+    isDoubtful = false
+    let own = said.filter { $0.member == memberID }.map(\.digest)
+    for digest in own where digest.index > min(reportedIndex, completeIndex) {
+      var peers = said.filter { $0.digest.index == digest.index && members.contains($0.member) }
+      let isComplete = peers.count == members.count
+      if isComplete { completeIndex = max(completeIndex, digest.index) }
+      guard digest.index > reportedIndex, peers.contains(where: { $0.digest != digest }) else { continue }
+      peers.sort { $0.member < $1.member }
       let majority = peers.first { candidate in
         peers.count { $0.digest == candidate.digest } > members.count / 2
       }
-      if let majority {
-        reportedIndex = own.digest.index
-        let differing = peers.filter { $0.digest != majority.digest }.map(\.member)
-        return (own.digest, differing.sorted())
+      let isLate = own.count { $0.index > digest.index } >= Self.patience
+      guard majority != nil || isComplete || isLate else {
+        isDoubtful = true
+        continue
       }
-      guard peers.count == members.count else { continue }
-      reportedIndex = own.digest.index
-      return (own.digest, [0])
+      reportedIndex = digest.index
+      return Divergence(
+        digests: peers,
+        differing: majority.map { majority in
+          peers.filter { $0.digest != majority.digest }.map(\.member)
+        } ?? [0])
     }
     return nil
   }
 }
 
 extension Node {
-  mutating func compareDigest(_ digest: StateDigest?, _ outputs: inout NodeOutputs) {
-    guard let digest, apply.confState.members.count > 1 else { return }
+  /// Lets all members speak when that is due.
+  mutating func proposeComparison(now: UInt64) {
+    let isDue = comparison.isDue(
+      leads: replica.leadership.role == .leader, appliedIndex: replica.appliedIndex,
+      comparedIndex: apply.lastComparedIndex, completeIndex: digests.completeIndex,
+      isDoubtful: digests.isDoubtful, now: now)
+    if isDue, apply.confState.members.count > 1 { replica.handle(.proposeEmpty, &effects) }
+  }
+
+  mutating func compareDigest(_ digest: StateDigest, _ outputs: inout NodeOutputs) {
+    guard apply.confState.members.count > 1 else { return }
+    digests.keep(apply.confState.members)
     digests.takeOwn(digest)
     outputs.notices.append(.digest(digest))
     judgeDigests(&outputs)
@@ -64,10 +101,10 @@ extension Node {
 
   mutating func judgeDigests(_ outputs: inout NodeOutputs) {
     guard replica.leadership.role == .leader,
-      let (digest, differing) = digests.verdict(members: apply.confState.members)
+      let divergence = digests.verdict(members: apply.confState.members)
     else { return }
-    outputs.notices.append(.diverged(digest, members: differing))
-    for member in differing {
+    outputs.notices.append(.diverged(divergence))
+    for member in divergence.differing {
       let alarm = AlarmMember(memberID: member, alarm: .corrupt)
       if apply.alarms.contains(alarm) { continue }
       // Lost, it is proposed again with the next difference.

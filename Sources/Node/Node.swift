@@ -32,6 +32,7 @@ public struct Node: ~Copyable {
   var isCommitWanted = true
   var digests: DigestComparison
   var promotions = PromotionCounts()
+  var comparison: ComparisonDuty
   private var duties: UnattendedDuties
   private var isStopped = false
 
@@ -52,6 +53,7 @@ public struct Node: ~Copyable {
         fileGrowthBytesMax: options.snapshotGrowthBytesMax)
     }
     digests = DigestComparison(memberID: options.replica.raft.memberID)
+    comparison = ComparisonDuty(intervalNanoseconds: options.comparisonIntervalNanoseconds)
     self.feed = EventFeed(limits: options.eventFeed)
     duties = UnattendedDuties(options: options, revision: commands.applier.revision, now: now)
     lastFreeze = now
@@ -88,6 +90,7 @@ public struct Node: ~Copyable {
     {
       replica.handle(.proposeUnattended(command), &effects)
     }
+    proposeComparison(now: now)
     var progressed = false
     repeat {
       replica.flush(&effects)
@@ -191,7 +194,7 @@ public struct Node: ~Copyable {
     let leaseChanges = apply.takeLeaseChanges()
     if !leaseChanges.isEmpty { replica.handle(.leasesChanged(leaseChanges), &effects) }
     replica.handle(.applied(index: applied), &effects)
-    if apply.isAtDigest { try freeze(now: lastFreeze, &outputs) }
+    for digest in apply.takeDigests() { compareDigest(digest, &outputs) }
     return true
   }
 
@@ -220,7 +223,6 @@ public struct Node: ~Copyable {
   ) throws(NodeError) {
     if let revision = report.compactionFinished { outputs.notices.append(.compactionFinished(revision)) }
     withSender(&outputs) { $0.committed(report.appliedIndex, &$1) }
-    compareDigest(report.digest, &outputs)
     let kept = min(report.appliedIndex, options.catchUpEntries)
     try orStop { () throws(LogError) in try log.log.purge(below: report.appliedIndex - kept) }
   }

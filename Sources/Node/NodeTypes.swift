@@ -88,8 +88,8 @@ public enum NodeNotice: Sendable {
   case storeReplaced(StoreRecovery)
   /// To be told to all other members.
   case digest(StateDigest)
-  /// Members whose data differs from that of the majority; 0: there is none. CORRUPT was proposed for each.
-  case diverged(StateDigest, members: [UInt64])
+  /// Members have other data than others. CORRUPT was proposed for each that is named.
+  case diverged(Divergence)
   /// Automatic compaction began, ended or failed; nothing is to be done.
   case autoCompaction(AutoCompaction.Event, AutoCompactionPolicy)
   /// A command took longer to apply than it should; nothing is to be done.
@@ -189,8 +189,10 @@ public struct NodeOptions: Sendable {
   public var isReconfigurationStrict = true
   /// `--max-learners`.
   public var learnersMax = 1
-  /// How many entries lie between two applied indexes at which all members commit, so that they can be compared.
+  /// How many entries lie between two applied indexes at which members are compared, whatever time it takes.
   public var digestInterval: UInt64 = 100_000
+  /// For how long members may go without being compared, while anything is applied.
+  public var comparisonIntervalNanoseconds: UInt64 = 60_000_000_000
   /// Sees every executed entry, in order: for checks.
   public var recorder: (@Sendable (Entry) -> Void)?
 

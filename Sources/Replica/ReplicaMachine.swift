@@ -71,6 +71,7 @@ public struct ReplicaMachine: ~Copyable {
     case .propose(let proposal): propose(proposal, &effects)
     case .proposeChange(let ticket, let change): propose(change, ticket, &effects)
     case .proposeUnattended(let operation): if !isStopped { _ = proposeUnattended(operation) }
+    case .proposeEmpty: if !isStopped, leadership.role == .leader { _ = raft.propose([], &raftEffects) }
     case .readIndex(let ticket): read(ticket, &effects)
     case .leaseGrant(let ticket, let grant): grantLease(ticket, grant, &effects)
     case .leaseRenew(let ticket, let id): read(ticket, question: .renew(id), isForwardable: true, &effects)

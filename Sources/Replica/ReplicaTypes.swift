@@ -34,6 +34,8 @@ public enum ReplicaInput: Sendable {
   case proposeChange(Ticket, ConfChange)
   /// A command that no client waits for. It may be lost: who wants it looks for its outcome and asks again.
   case proposeUnattended(RaftCommand.Operation)
+  /// An empty entry in the log, if this member leads: an index that all members pass. It may be lost.
+  case proposeEmpty
   /// A linearizable read: answered by `readReady` once this member's state is recent enough, or by `reply`.
   case readIndex(Ticket)
   /// Id 0: one is chosen. Answered like a proposal.

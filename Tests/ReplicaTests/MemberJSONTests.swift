@@ -36,6 +36,24 @@ import Testing
     #expect(Member(json: Array(text.utf8)) == nil)
   }
 
+  @Test func theAnswerToAHashIsRead() {
+    func answer(_ text: String) -> HashAnswer? { HashAnswer(json: Array(text.utf8)) }
+    let header = #"{"cluster_id":9,"member_id":18446744073709551615,"revision":21,"raft_term":2}"#
+    let found = answer(
+      #"{"header":\#(header),"hash":4294967295,"compact_revision":-1,"hash_revision":21}"# + "\n")
+    #expect(
+      found?.memberID == .max && found?.revision == 21 && found?.hash == 4_294_967_295
+        && found?.compactRevision == -1)
+    #expect(answer(#"{"hash":1,"compact_revision":9223372036854775807}"#)?.compactRevision == .max)
+    for text in [
+      "", "{}", #"{"hash":-1}"#, #"{"hash":1,"compact_revision":-}"#, #"{"hash":1}{"#,
+      #"{"hash":1,"compact_revision":-9223372036854775808}"#, #"{"hash":1,"header":[]}"#,
+      #"{"hash":1,"header":{"revision":"2"}}"#,
+    ] {
+      #expect(answer(text) == nil, "\(text)")
+    }
+  }
+
   @Test(arguments: [false, true])
   func theContextOfAChangeComesBack(isPromote: Bool) {
     let members = [

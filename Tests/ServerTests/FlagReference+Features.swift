@@ -80,8 +80,10 @@ extension FlagReference {
     refused("distributed-tracing-service-name", .text, "etcd", "x"),
     refused("distributed-tracing-instance-id", .text, "", "x"),
     refused("distributed-tracing-sampling-rate", .int, "0", "1"),
-    refused("corrupt-check-time", .duration(nanoseconds: 1_000_000_000), "0s", "1s"),
-    refused("compact-hash-check-time", .duration(nanoseconds: 1_000_000_000), "1m", "1s"),
+    effective("corrupt-check-time", .duration(nanoseconds: 1_000_000_000), "0s", "1s") {
+      $0.effectiveCorruptCheckTime == .seconds(1)
+    },
+    accepted("compact-hash-check-time", .duration(nanoseconds: 1_000_000_000), "1m", "1s"),
     accepted("compaction-batch-limit", .int, "1000", "9"),
     accepted("compaction-sleep-interval", .duration(nanoseconds: 1_000_000), "10ms", "1ms"),
     effective("watch-progress-notify-interval", .duration(nanoseconds: 1_000_000_000), "10m", "1s") {

@@ -39,6 +39,33 @@ struct EngineSetHashTests {
     #expect(low != 0 && high != 0)
   }
 
+  /// What the applier says without waiting for a commit is what the file says of the same index after it.
+  @Test func theDigestAheadOfTheCommitIsThatOfTheCommit() throws {
+    let fixture = try EngineFixture(try EngineDirectory())
+    var compactions = 0
+    for round in 0..<60 {
+      try fixture.put("key\(round % 7)", String(repeating: "v", count: round))
+      if round % 9 == 5 { try fixture.delete("key\(round % 7)") }
+      // Frozen and not committed, or neither.
+      if round % 4 == 1 { _ = try fixture.applier.freeze() }
+      if round % 20 == 10 {
+        try fixture.apply(.compact(fixture.applier.revision - 5))
+        #expect(try fixture.applier.digest() == nil, "its rows are still there")
+        try fixture.commitAll()
+        compactions += 1
+      }
+      let digest = try #require(try fixture.applier.digest())
+      #expect(digest.index == fixture.applier.appliedIndex && digest.revision == fixture.applier.revision)
+      if round % 3 == 2 {
+        try fixture.commitAll()
+        let hashes = try fixture.store.verifySetHash()
+        #expect(hashes.stored == digest.hash && hashes.computed == digest.hash)
+        #expect(try fixture.applier.digest() == digest)
+      }
+    }
+    #expect(compactions == 3)
+  }
+
   /// A row that LMDB lost, or one from another place, is found by the sum although every checksum holds.
   @Test func lostRowsAreFound() throws {
     let directory = try EngineDirectory()

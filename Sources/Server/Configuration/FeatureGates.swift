@@ -13,9 +13,10 @@ public struct FeatureGates: Sendable, Equatable {
   }
 
   public static let all: [Gate] = [
-    Gate("CompactHashCheck", .alpha, false, .notBuilt("comparing compaction hashes between members")),
+    // Members compare all they hold, at equal applied indexes, whatever is asked for.
+    Gate("CompactHashCheck", .alpha, false, .withoutEffect),
     Gate("FastLeaseKeepAlive", .beta, true, .notBuilt("renewals that wait for the log")),
-    Gate("InitialCorruptCheck", .alpha, false, .notBuilt("comparing members' data before serving")),
+    Gate("InitialCorruptCheck", .alpha, false, .effective),
     Gate("LeaseCheckpoint", .alpha, false, .notBuilt("lease checkpoints")),
     Gate("LeaseCheckpointPersist", .alpha, false, .notBuilt("lease checkpoints")),
     Gate("PriorityRequest", .alpha, false, .notBuilt("priority of requests")),
@@ -44,6 +45,9 @@ public struct FeatureGates: Sendable, Equatable {
 
   /// The health service says NOT_SERVING while a defragmentation runs, so that clients go elsewhere.
   public var stopServiceOnDefragment: Bool { isEnabled("StopGRPCServiceOnDefrag") }
+
+  /// A member that ran before compares its data with that of the others before it takes part.
+  public var checksBeforeStart: Bool { isEnabled("InitialCorruptCheck") }
 
   /// Reads `Name=bool,...`, with etcd's words for what is wrong with it.
   init(parsing text: String) throws(ValueSyntaxError) {

@@ -106,11 +106,11 @@ extension FlagTable {
   static let features: [FlagDefinition] = [
     .init("feature-gates", .featureGates, "", .features, "Name=bool,... for the gates of the API level."),
     .init(
-      "corrupt-check-time", .duration, "0s", .features, .notBuilt("corruption checks between members"),
-      "Time between comparisons of the members' data."),
+      "corrupt-check-time", .duration, "0s", .features,
+      "Time between comparisons of the members' data while it changes; 0s means 1m."),
     .init(
-      "compact-hash-check-time", .duration, "1m", .features, .notBuilt("corruption checks between members"),
-      "Time between comparisons of compaction hashes."),
+      "compact-hash-check-time", .duration, "1m", .features, .withoutEffect,
+      "Time between comparisons of compaction hashes; here --corrupt-check-time covers all data."),
     .init(
       "compaction-batch-limit", .integer, "1000", .features, .withoutEffect,
       "Revisions deleted in each compaction batch; here batches adapt to the load."),

@@ -38,6 +38,7 @@ extension ServerConfiguration {
       keepaliveTimeout: values.duration("grpc-keepalive-timeout"),
       quotaBackendBytes: values.integer("quota-backend-bytes"),
       backendBatchInterval: values.duration("backend-batch-interval"),
+      corruptCheckTime: values.duration("corrupt-check-time"),
       watchProgressInterval: values.duration("watch-progress-notify-interval"),
       autoCompaction: nil,
       bootstrapDefragmentMegabytes: values.unsigned("bootstrap-defrag-threshold-megabytes"),

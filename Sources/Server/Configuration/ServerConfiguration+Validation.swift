@@ -27,6 +27,9 @@ extension ServerConfiguration {
         "--election-timeout[\(election)ms] is too long, and should be set less than "
           + "\(Self.electionMillisecondsMax)ms")
     }
+    guard corruptCheckTime >= .zero else {
+      throw .invalid("--corrupt-check-time must be >=0 (set to \(corruptCheckTime))")
+    }
     guard advertiseClientURLs != nil else { throw .advertiseClientURLsUnset }
   }
 

@@ -62,6 +62,8 @@ public struct ServerConfiguration: Sendable, Equatable {
   /// As given: zero means the default of 1 s.
   public var backendBatchInterval: GoDuration
 
+  /// As given: zero means the default; `effectiveCorruptCheckTime` tells the meaning.
+  public var corruptCheckTime: GoDuration
   /// As given: zero or less means the default; `effectiveWatchProgressInterval` tells the meaning.
   public var watchProgressInterval: GoDuration
   /// Nil: history is compacted only when a client asks for it.
@@ -110,6 +112,11 @@ public struct ServerConfiguration: Sendable, Equatable {
   /// each page of the tree less often, and the log makes up for what was not committed.
   public var effectiveBatchInterval: GoDuration {
     backendBatchInterval.nanoseconds > 0 ? backendBatchInterval : .milliseconds(1_000)
+  }
+
+  /// How long members go without being compared, while their data changes; on by default, unlike in etcd.
+  public var effectiveCorruptCheckTime: GoDuration {
+    corruptCheckTime > .zero ? corruptCheckTime : .seconds(60)
   }
 
   /// Time without events after which a watcher that asked for it is told of its progress: etcd's default is 10 minutes,

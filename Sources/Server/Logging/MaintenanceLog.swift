@@ -1,5 +1,7 @@
 internal import Frontend
+internal import Node
 internal import Replica
+internal import Store
 
 /// The log lines of what a member does by itself, in etcd's words.
 enum MaintenanceLog {
@@ -42,6 +44,22 @@ enum MaintenanceLog {
         "prefix": "",
         "request": .text("entry \(index)"),
         "response": "",
+      ])
+  }
+
+  /// `members` are those named by the alarm, `digests` what each said of the same index: an id, revision, compacted
+  /// revision and set-hash.
+  static func diverged(_ divergence: Divergence) -> LogRecord {
+    let digests = divergence.digests.map { said in
+      let digest = said.digest
+      return "\(ClusterIdentity.hexadecimal(said.member)): revision \(digest.revision), "
+        + "compacted \(digest.compactRevision), hash \(digest.hash)"
+    }
+    return LogRecord(
+      .error, "members hold different data",
+      [
+        "applied-index": .unsigned(divergence.index),
+        "members": .list(divergence.differing.map(ClusterIdentity.hexadecimal)), "digests": .list(digests),
       ])
   }
 

@@ -50,13 +50,7 @@ final class MemberNotices: Sendable {
       logger.log(MaintenanceLog.slowApply(took, index: index, expected: expectedApply))
     case .snapshotFailed(let error):
       logger.warn("no snapshot could be written for a member", ["error": .text(error.description)])
-    case .diverged(let digest, let members):
-      logger.error(
-        "members hold different data",
-        [
-          "applied-index": .unsigned(digest.index), "revision": .integer(digest.revision),
-          "members": .text(members.map(ClusterIdentity.hexadecimal).joined(separator: ",")),
-        ])
+    case .diverged(let divergence): logger.log(MaintenanceLog.diverged(divergence))
     case .storeReplaced(let recovery):
       logger.info(
         "applied a snapshot of another member",

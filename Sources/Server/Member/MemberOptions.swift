@@ -39,6 +39,8 @@ enum MemberOptions {
     options.isReconfigurationStrict = configuration.isReconfigurationStrict
     options.learnersMax = Int(clamping: configuration.learnersMax)
     options.slowApplyNanoseconds = UInt64(clamping: configuration.warningApplyDuration.nanoseconds)
+    options.comparisonIntervalNanoseconds = UInt64(
+      clamping: configuration.effectiveCorruptCheckTime.nanoseconds)
     return options
   }
 

@@ -63,6 +63,8 @@ final class RunningMember {
     try SnapshotDownloads.removeLeftovers(disk: disk, directory: directory.snapshotPath)
     let start = try ClusterStart(configuration, directory, disk)
     let store = start.store
+    let ranBefore = start.initialMembers.isEmpty && start.knownMembers.isEmpty
+    if ranBefore, configuration.featureGates.checksBeforeStart { try InitialCheck(store, logger).run() }
     if configuration.locksMemory { try MemoryLock.acquire() }
     let place = SnapshotPlace(disk: disk, directory: directory.snapshotPath) {
       directory.defragmentPlan(disk: disk)

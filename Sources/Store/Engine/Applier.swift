@@ -70,6 +70,22 @@ public final class Applier: @unchecked Sendable {
     get throws(StoreError) { try store.current().committing != nil }
   }
 
+  /// What the state is as of the last finished entry, at the price of a few additions. Nil while a compaction is under
+  /// way, or was accepted and is not in the file yet. To be called between entries.
+  public func digest() throws(StoreError) -> StateDigest? {
+    precondition(openMain == 0, "called inside an entry")
+    let published = try store.current()
+    guard let committed = published.committed, committed.compactRevision == boundary.compactRevision else {
+      return nil
+    }
+    var hash = committed.hash
+    if let committing = published.committing { hash += committing.setHash }
+    hash += filling.setHash
+    return StateDigest(
+      index: boundary.appliedIndex, revision: boundary.revision, compactRevision: boundary.compactRevision,
+      hash: hash)
+  }
+
   // MARK: reads
 
   /// The newest version of a key with main <= `at`, tombstones included.

@@ -118,7 +118,7 @@ extension Store {
     replaceAll(
       Published(
         file: file, filling: filling, committing: nil, transactionID: transactionID,
-        committedGeneration: state.generation))
+        committedGeneration: state.generation, committed: state.digest))
   }
 }
 

@@ -15,8 +15,6 @@ public struct CommitReport: Hashable, Sendable {
   public var rowsDeleted = 0
   /// The compaction that this commit finished.
   public var compactionFinished: Int64?
-  /// What the state is, where other members can compare it: nil while a compaction is under way.
-  public var digest: StateDigest?
 
   public init(appliedIndex: UInt64, revision: Int64) {
     self.appliedIndex = appliedIndex
@@ -92,14 +90,9 @@ public final class Committer: @unchecked Sendable {
     } catch {
       throw StoreError(error)
     }
-    if next.scheduled == next.finished {
-      report.digest = StateDigest(
-        index: next.appliedIndex, revision: next.revision, compactRevision: next.scheduled, hash: next.setHash
-      )
-    }
     state = next
     copy?.commit(adding: generation?.setHash ?? SetHash())
-    store.didCommit(transactionID: transactionID, generation: next.generation)
+    store.didCommit(transactionID: transactionID, next)
     return report
   }
 

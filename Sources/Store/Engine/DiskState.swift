@@ -55,6 +55,12 @@ struct DiskState {
     scheduled = compactRevision
   }
 
+  /// Nil while a compaction is under way: what is deleted already differs between members.
+  var digest: StateDigest? {
+    guard scheduled == finished else { return nil }
+    return StateDigest(index: appliedIndex, revision: revision, compactRevision: scheduled, hash: setHash)
+  }
+
   var boundary: Boundary {
     Boundary(appliedIndex: appliedIndex, term: term, revision: revision, compactRevision: scheduled)
   }

@@ -34,7 +34,7 @@ extension Store {
       path: path, options: options, pool: pool, recovery: recovery,
       published: Published(
         file: file, filling: filling, committing: nil, transactionID: transactionID,
-        committedGeneration: state.generation))
+        committedGeneration: state.generation, committed: state.digest))
   }
 
   /// Free lists of more pages than this are left to the scrub: opening must be instant.

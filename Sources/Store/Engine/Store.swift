@@ -12,16 +12,19 @@ final class Published: Sendable {
   /// The file's last transaction that the store knows of, and the last generation in it.
   let transactionID: UInt64
   let committedGeneration: UInt64
+  /// What the state of that transaction is; nil while a compaction is under way in it.
+  let committed: StateDigest?
 
   init(
     file: StoreFile, filling: Generation, committing: Generation?, transactionID: UInt64,
-    committedGeneration: UInt64
+    committedGeneration: UInt64, committed: StateDigest?
   ) {
     self.file = file
     self.filling = filling
     self.committing = committing
     self.transactionID = transactionID
     self.committedGeneration = committedGeneration
+    self.committed = committed
   }
 }
 
@@ -162,20 +165,22 @@ public final class Store: Sendable {
       guard published.committing == nil else { return false }
       state.published = Published(
         file: published.file, filling: filling, committing: published.filling,
-        transactionID: published.transactionID, committedGeneration: published.committedGeneration)
+        transactionID: published.transactionID, committedGeneration: published.committedGeneration,
+        committed: published.committed)
       return true
     }
   }
 
   /// Drops the generation that a finished commit holds.
-  func didCommit(transactionID: UInt64, generation: UInt64) {
+  func didCommit(transactionID: UInt64, _ diskState: DiskState) {
+    let generation = diskState.generation
     // The old list is released outside the lock: it may free a generation's memory.
     let old = state.withLock { state in
       let published = state.published
       let isDone = (published.committing?.number ?? .max) <= generation
       state.published = Published(
         file: published.file, filling: published.filling, committing: isDone ? nil : published.committing,
-        transactionID: transactionID, committedGeneration: generation)
+        transactionID: transactionID, committedGeneration: generation, committed: diskState.digest)
       return published
     }
     if let committed = old.committing, committed.number <= generation {
@@ -191,7 +196,8 @@ public final class Store: Sendable {
       let published = state.published
       state.published = Published(
         file: file, filling: published.filling, committing: published.committing,
-        transactionID: transactionID, committedGeneration: published.committedGeneration)
+        transactionID: transactionID, committedGeneration: published.committedGeneration,
+        committed: published.committed)
       return published
     }
     allocated.databaseIs(file.usedBytes)

@@ -66,7 +66,7 @@ extension ClusterSimulation {
     if counts.messages % 16 == 0 {
       guard try Message(decoding: message.encoded()) == message else { throw fail("a message changed") }
     }
-    post(.replica(.message(message)), to: position)
+    post(.replica(.message(message.to == tamperedID ? tampered(message) : message)), to: position)
   }
 
   // MARK: Snapshots

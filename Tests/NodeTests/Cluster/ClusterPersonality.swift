@@ -30,6 +30,7 @@ struct ClusterPersonality {
   var duration: UInt64
   var requestsMax: Int
   var leaseClients: Int
+  var digestInterval: UInt64 = 50
 
   private var generationBytes: Int
   private var commitInterval: UInt64
@@ -95,7 +96,8 @@ struct ClusterPersonality {
       replica: replica, commitIntervalNanoseconds: commitInterval, generationBytes: generationBytes,
       generationBytesMax: 4 * generationBytes, catchUpEntries: catchUpEntries, logSegmentBytes: segmentBytes)
     options.snapshots = files.place
-    options.digestInterval = 50
+    options.digestInterval = digestInterval
+    options.comparisonIntervalNanoseconds = 500 * millisecond
     options.learnersMax = 2
     options.recorder = recorder
     return options

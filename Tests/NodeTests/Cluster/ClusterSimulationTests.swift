@@ -77,7 +77,7 @@ private struct ClusterTotals: CustomStringConvertible {
     #expect(counts.crashes > 2 * seeds)
     #expect(counts.partitions > seeds)
     #expect(counts.installations > 0)
-    #expect(counts.digests > seeds)
+    #expect(counts.digests > 20 * seeds)
     #expect(terms > 2 * seeds)
     #expect(expired > seeds && renewals > 20 * seeds && counts.leaseQuestions > 10 * seeds)
     #expect(successors > 0)

@@ -23,9 +23,9 @@ import Testing
   }
 
   private func isVerdict(
-    _ verdict: (digest: StateDigest, differing: [UInt64])?, at index: UInt64, _ differing: [UInt64]
+    _ verdict: Divergence?, at index: UInt64, _ differing: [UInt64]
   ) -> Bool {
-    verdict?.digest.index == index && verdict?.differing == differing
+    verdict?.index == index && verdict?.differing == differing
   }
 
   @Test func equalDataIsNoVerdict() {
@@ -60,6 +60,32 @@ import Testing
     #expect(isVerdict(three.verdict(members: [1, 2, 3]), at: 5, [0]))
   }
 
+  /// The third is down: what the others differ in must not wait for it.
+  @Test func silenceHidesNothing() {
+    var comparison = comparison([1: 7, 2: 8])
+    #expect(comparison.verdict(members: [1, 2, 3]) == nil)
+    #expect(comparison.isDoubtful)
+    for index in UInt64(6)...10 {
+      say([1: 7, 2: 8], at: index, &comparison)
+      #expect(comparison.verdict(members: [1, 2, 3]) == nil)
+    }
+    say([1: 7, 2: 8], at: 11, &comparison)
+    #expect(isVerdict(comparison.verdict(members: [1, 2, 3]), at: 5, [0]))
+    #expect(comparison.verdict(members: [1, 2, 3]) == nil)
+    say([3: 7], at: 11, &comparison)
+    #expect(isVerdict(comparison.verdict(members: [1, 2, 3]), at: 11, [2]))
+    #expect(comparison.verdict(members: [1, 2, 3]) == nil && !comparison.isDoubtful)
+  }
+
+  @Test func whenAllHaveSpokenIsKnown() {
+    var comparison = comparison([1: 7, 2: 7])
+    _ = comparison.verdict(members: [1, 2, 3])
+    #expect(comparison.completeIndex == 0)
+    say([3: 8], &comparison)
+    _ = comparison.verdict(members: [1, 2, 3])
+    #expect(comparison.completeIndex == 5)
+  }
+
   @Test func onlyEqualIndexesAreCompared() {
     var comparison = DigestComparison(memberID: 1)
     comparison.takeOwn(digest(5, 7))
@@ -71,6 +97,8 @@ import Testing
   @Test func membersThatLeftAreNotHeard() {
     var comparison = comparison([1: 7, 3: 8, 2: 7])
     #expect(comparison.verdict(members: [1, 2]) == nil)
+    comparison.keep([1, 2])
+    #expect(comparison.verdict(members: [1, 2, 3]) == nil, "what it said is forgotten")
   }
 
   /// A peer that talks without end fills no memory and pushes nobody else out.
