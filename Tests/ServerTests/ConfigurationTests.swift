@@ -63,6 +63,7 @@ import Testing
     ),
     (["--election-timeout=0"], "--election-timeout must be >0 (set to 0ms)"),
     (["--heartbeat-interval=0"], "--heartbeat-interval must be >0 (set to 0ms)"),
+    (["--corrupt-check-time=-1s"], "--corrupt-check-time must be >=0 (set to -1s)"),
     (
       ["--heartbeat-interval=18446744073709551615"],
       "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[18446744073709551615ms]"
@@ -102,8 +103,7 @@ import Testing
     ),
     (
       ["--feature-gates=AllAlpha=true,LeaseCheckpoint=false,LeaseCheckpointPersist=false"],
-      "--feature-gates=CompactHashCheck=true: comparing compaction hashes between members is not supported by "
-        + "this version of cairn"
+      "--feature-gates=PriorityRequest=true: priority of requests is not supported by this version of cairn"
     ),
     (["--auto-compaction-mode="], "undefined auto-compaction-mode"),
     (["--auto-compaction-mode=hourly"], "unknown auto-compaction-mode \"hourly\""),
@@ -157,6 +157,13 @@ import Testing
     // Named twice, the values count together; the last word on a gate is its own.
     let twice = [gate + "true", "--feature-gates=TxnModeWriteWithSharedBuffer=false,FastLeaseKeepAlive=1"]
     #expect(Outcome.configuration(twice)?.featureGates.stopServiceOnDefragment == true)
+  }
+
+  @Test func `what compares the data of members`() {
+    let given = Outcome.configuration(["--feature-gates=InitialCorruptCheck=true,CompactHashCheck=true"])
+    #expect(given?.featureGates.checksBeforeStart == true)
+    #expect(given?.effectiveCorruptCheckTime == .seconds(60), "on by default, unlike in etcd")
+    #expect(Outcome.configuration([])?.featureGates.checksBeforeStart == false)
   }
 
   @Test func `every flag that is not built refuses through its variable too`() {
