@@ -17,8 +17,7 @@ extension ServerConfiguration {
       flags.source == .commandLine && flags.isSet("listen-client-urls")
       && !flags.isSet("advertise-client-urls")
     self.init(
-      name: name,
-      dataDirectory: flags.text("data-dir"),
+      name: name, dataDirectory: flags.text("data-dir"),
       walDirectory: flags.text("wal-dir").isEmpty ? nil : flags.text("wal-dir"),
       listenClientURLs: values.urls("listen-client-urls"),
       advertiseClientURLs: clientURLsNeedAdvertising ? nil : values.urls("advertise-client-urls"),
