@@ -28,6 +28,8 @@ public struct FrontendContext: Sendable {
   }
   /// The wall clock, in seconds since 1970.
   public var unixSeconds: @Sendable () -> Int64
+  /// When the member's thread refuses a request; etcd's is 5 s and two election timeouts.
+  public var requestTimeoutNanoseconds: UInt64 = 7_000_000_000
   /// Unary calls that take longer are reported.
   public var slowCallNanoseconds = Int64.max
   public var reportSlowCall: @Sendable (SlowCall) -> Void = { _ in }

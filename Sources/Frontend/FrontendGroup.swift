@@ -26,6 +26,10 @@ public final class FrontendGroup: Sendable {
     loops.withLock { loops in
       let front = LoopFrontend(context: context, eventLoop: eventLoop, group: self, loopIndex: loops.count)
       loops.append(Loop(eventLoop: eventLoop, front: front))
+      let period = TimeAmount.nanoseconds(Int64(LoopFrontend.periodNanoseconds))
+      eventLoop.scheduleRepeatedTask(initialDelay: period, delay: period) { [weak front] _ in
+        front?.endPeriod()
+      }
       return front
     }
   }

@@ -240,6 +240,18 @@ public final class LoopFrontend: RPCHandler, @unchecked Sendable {
     releaseView()
   }
 
+  /// The member's thread tells the time by ticks, and those stand still while the log is being synced: what a disk that
+  /// hangs keeps it from refusing is refused here. Whether it happens all the same is open, as with each time-out.
+  func endPeriod() {
+    let limit = context.requestTimeoutNanoseconds
+    // The thread's own answer knows more; it comes first if it comes in time.
+    let periods = UInt32(clamping: limit / Self.periodNanoseconds + 2)
+    for overdue in pending.endPeriod(keeping: periods) { fail(overdue, .requestTimedOut) }
+  }
+
+  /// How often calls that wait are looked at. After a pause of the process that is once, so none is refused for it.
+  static let periodNanoseconds: UInt64 = 500_000_000
+
   /// The committer removed everything up to `revision`: answers the physical compactions that waited for it.
   public func compactionFinished(_ revision: Int64) {
     compactions.removeAll { waiting in

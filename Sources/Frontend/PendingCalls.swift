@@ -42,12 +42,15 @@ struct PendingCalls {
 
   private struct Slot {
     var generation: UInt32
+    /// The period in which its call came.
+    var period: UInt32 = 0
     var pending: Pending?
   }
 
   private let loop: UInt64
   private var slots: [Slot] = []
   private var free: [UInt32] = []
+  private var period: UInt32 = 0
 
   init(loop: Int) {
     precondition(loop >= 0 && loop < 255, "a ticket has eight bits for its event loop")
@@ -66,6 +69,7 @@ struct PendingCalls {
       slots.append(Slot(generation: 0, pending: nil))
     }
     slots[Int(index)].pending = Pending(call: call, work: work)
+    slots[Int(index)].period = period
     let generation = UInt64(slots[Int(index)].generation & 0xff_ffff)
     return Ticket(loop | generation << 32 | UInt64(index))
   }
@@ -78,9 +82,27 @@ struct PendingCalls {
     guard generation == ticket.number >> 32 & 0xff_ffff, let pending = slots[index].pending else {
       return nil
     }
+    release(index)
+    return pending
+  }
+
+  private mutating func release(_ index: Int) {
     slots[index].pending = nil
     slots[index].generation &+= 1
     free.append(UInt32(index))
-    return pending
+  }
+
+  /// Ends a period of time, and takes out the calls that came more than `periods` before it. Renewals of leases wait as
+  /// long as it takes: for the end of a lease that has expired.
+  mutating func endPeriod(keeping periods: UInt32) -> [Pending] {
+    var overdue: [Pending] = []
+    for index in slots.indices {
+      guard let pending = slots[index].pending, period &- slots[index].period > periods else { continue }
+      if case .leaseRenewal = pending.work { continue }
+      overdue.append(pending)
+      release(index)
+    }
+    period &+= 1
+    return overdue
   }
 }

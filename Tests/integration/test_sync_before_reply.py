@@ -10,12 +10,15 @@ import concurrent.futures
 import pathlib
 import random
 import re
+import subprocess
+import time
 
 import pytest
 
 import harness
 import system_calls
 from api import Client
+from watch_client import wait_until
 
 CONNECTIONS = 8
 PUTS_PER_CONNECTION = 40
@@ -94,3 +97,41 @@ def test_the_parser_joins_unfinished_calls(tmp_path: pathlib.Path):
         ("write", 0, 0), ("fdatasync", 1, 3), ("write", 2, 2), ("write", 4, 4)]
     assert len(system_calls.unsynced_replies(calls, [(b"ab", b"c")])) == 1
     assert system_calls.unsynced_replies(calls, [(b"ab", b"d")]) == []
+
+
+@pytest.mark.xfail(harness.subject_is_etcd(), reason="etcd 3.5.1 answers before its sync (its issue 14370)")
+def test_a_put_is_refused_in_time_while_its_sync_hangs():
+    """The thread that waits for the disk cannot tell the time."""
+    reason = system_calls.why_not_traceable()
+    if reason:
+        pytest.skip(reason)
+    hangs_seconds = 40
+    # A request's time limit is then 5.1 s.
+    with harness.cairn(extra_arguments=["--heartbeat-interval", "10", "--election-timeout", "50"]) as server:
+        server.start()
+        client = server.client(timeout_seconds=hangs_seconds)
+        client.put(b"before", b"1")
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-p", str(server.pid), "-e", "trace=fdatasync,fsync", "-o", "/dev/null",
+             "-e", f"inject=fdatasync,fsync:delay_enter={hangs_seconds * 1_000_000}"],
+            stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: tracer_of(server.pid) == tracer.pid)
+            begin = time.monotonic()
+            outcome = client.call("KV/Put", key=b"k", value=b"v")
+            took = time.monotonic() - begin
+            assert client.must("KV/Range", key=b"before", serializable=True).kvs[0].value == b"1"
+        finally:
+            # First: a thread that it holds up does not end before that is over.
+            tracer.kill()
+            tracer.wait()
+            server.kill()
+        assert (outcome.code, outcome.text) == (14, "etcdserver: request timed out"), f"{outcome} after {took:.1f} s"
+        assert 5 < took < hangs_seconds / 2, took
+
+
+def tracer_of(pid: int) -> int:
+    """Who traces the last of a process' threads; 0: nobody."""
+    thread = max(pathlib.Path(f"/proc/{pid}/task").iterdir(), key=lambda each: int(each.name))
+    found = re.search(r"^TracerPid:\s+(\d+)$", (thread / "status").read_text(), re.MULTILINE)
+    return int(found[1])

@@ -39,7 +39,7 @@ extension ClusterLinks {
         client: links.transport.client, eventLoop: links.transport.eventLoop,
         leader: { links.urls(of: context.gauge.leader.load(ordering: .relaxed)) }, inbox: inbox,
         answer: { fronts.deliver(events: [], answers: [$0]) },
-        limit: (5_000 + 2 * configuration.electionMilliseconds) * 1_000_000))
+        limit: configuration.requestTimeoutNanoseconds))
     try links.start(configuration, known: parts.knownMembers)
     if removed.contains(context.memberID) { life.push(.removed) }
     links.follow(try view.members())

@@ -32,6 +32,7 @@ final class LeaderQuestions: Sendable {
     var way: Way?
     /// When the time of a ticket is over that was asked already.
     var deadlines: [Ticket: UInt64] = [:]
+    var nextSweep: UInt64 = 0
     var waiting: [Question] = []
     var underWay = 0
   }
@@ -50,6 +51,11 @@ final class LeaderQuestions: Sendable {
     let now = monotonicNanoseconds()
     state.withLock { state in
       guard let way = state.way else { return }
+      if now >= state.nextSweep {
+        // Those that this member could answer itself the second time are not asked again.
+        state.deadlines = state.deadlines.filter { now < $0.value }
+        state.nextSweep = now + way.limit
+      }
       let deadline = state.deadlines[ticket] ?? now + way.limit
       state.deadlines[ticket] = deadline
       state.waiting.append(Question(ticket: ticket, question: question, urls: urls, deadline: deadline))

@@ -99,6 +99,9 @@ public struct ServerConfiguration: Sendable, Equatable {
   /// Nil: log files grow without end.
   public var logRotation: LogRotation?
 
+  /// etcd's time limit of a request: 5 s and two election timeouts.
+  public var requestTimeoutNanoseconds: UInt64 { (5_000 + 2 * electionMilliseconds) * 1_000_000 }
+
   /// The largest size the store may have, in bytes; nil for no limit.
   public var effectiveQuotaBytes: Int64? {
     switch quotaBackendBytes {

@@ -189,6 +189,7 @@ final class RunningMember {
         if case .corrupt = error { inbox.push(.damaged) }
       })
     context.watch = MemberOptions.watch(configuration)
+    context.requestTimeoutNanoseconds = configuration.requestTimeoutNanoseconds
     context.slowCallNanoseconds = configuration.warningUnaryRequestDuration.nanoseconds
     context.reportSlowCall = { logger.log(MaintenanceLog.slowCall($0, now: .now())) }
     return context
