@@ -60,6 +60,10 @@ extension ClusterSimulation {
       leases.homes[client] = anyMember()
       return time.schedule(.lease(client: client), after: 20 * millisecond)
     }
+    if let id = book.overdue(now: time.now), random.chance(1, in: 4) {
+      // A race of the renewal with the end.
+      return ask(.renew(id), client, position)
+    }
     guard let id = leases.ids.randomElement(using: &random) else { return grant(client, position) }
     switch Int.random(in: 0..<100, using: &random) {
     case 0..<15: grant(client, position)

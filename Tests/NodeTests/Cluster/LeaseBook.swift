@@ -29,6 +29,13 @@ struct LeaseBook {
     }
   }
 
+  /// One that may expire at any moment.
+  func overdue(now: UInt64) -> Int64? {
+    lives.compactMap { id, lives in
+      lives.last.flatMap { $0.endedAt == nil && $0.promisedUntil <= now ? id : nil }
+    }.min()
+  }
+
   // MARK: The log
 
   /// A command was executed for the first time. Expiry is a revocation by nobody.
