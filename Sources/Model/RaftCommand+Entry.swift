@@ -21,9 +21,19 @@ extension RaftCommand {
       return (try? isPlainPut(&reader)) ?? false
     }
     if isPut { return true }
-    if let request = LegacyRequest(entry: data) { return request.command != nil }
+    if let request = LegacyRequest(entry: data) { return request.command?.namesNoWrongVersion ?? false }
     guard let command = try? RaftCommand(decoding: data) else { return false }
-    return command.operation != .none
+    return command.operation != .none && command.namesNoWrongVersion
+  }
+
+  /// A version of the cluster has three numbers: etcd's members end over another.
+  private var namesNoWrongVersion: Bool {
+    guard case .clusterVersionSet(let text) = operation else { return true }
+    let numbers = text.split(separator: ".", omittingEmptySubsequences: false)
+    return numbers.count == 3
+      && numbers.allSatisfy { number in
+        (1...9).contains(number.utf8.count) && number.utf8.allSatisfy { (0x30...0x39).contains($0) }
+      }
   }
 
   /// Whether this is a put and a header without a user's name, in fields that can be read; throws or says no for anything

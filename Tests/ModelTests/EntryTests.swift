@@ -59,6 +59,10 @@ import Testing
 
   @Test func commandsAreExecutableAndOtherBytesAreNot() {
     for command in Self.commands { #expect(RaftCommand.isExecutable(entry: command.encoded())) }
+    for text in ["", "3.7", "3.7.x", "3.7.0\"", "3..0", "-3.7.0", "3.7.00000000000000000000"] {
+      let version = RaftCommand(id: 1, operation: .clusterVersionSet(text)).encoded()
+      #expect(!RaftCommand.isExecutable(entry: version), "\(text)")
+    }
     let header = RaftCommand(id: 1, operation: .none).encoded()
     for bytes: [UInt8] in [
       [0xff], Array("garbage of some length".utf8), header, [0x22, 5, 0x0a], [0x30, 0],
@@ -85,7 +89,11 @@ import Testing
       let command = try? RaftCommand(entry: bytes)
       if isExecutable { taken += 1 }
       #expect(!isExecutable || command != nil, "\(bytes)")
-      #expect(isExecutable || command == nil || command?.operation == RaftCommand.Operation.none, "\(bytes)")
+      switch command?.operation {
+      case nil, RaftCommand.Operation.none?: #expect(!isExecutable, "\(bytes)")
+      case .clusterVersionSet?: break
+      default: #expect(isExecutable, "\(bytes)")
+      }
     }
     #expect(taken > 5_000 && taken < 55_000)
   }

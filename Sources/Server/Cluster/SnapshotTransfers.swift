@@ -16,6 +16,7 @@ final class SnapshotTransfers: Sendable {
   static let questionPath = "/cairn/snapshot"
   static let form = "1"
   private static let questionNanoseconds: Int64 = 5_000_000_000
+  private static let pauseAfterRefusal: TimeAmount = .seconds(30)
 
   private let place: SnapshotPlace
   private let clusterID: UInt64
@@ -81,9 +82,14 @@ final class SnapshotTransfers: Sendable {
         case .success: refused("the member reads another form of snapshots")
         case .failure(PeerHTTPError.status(404, _)):
           refused("the member is no cairn: it cannot read the snapshots of one")
-        case .failure(let error): refused("the member does not say which snapshots it reads: \(error)")
+        case .failure(let error):
+          refused("the member does not say which snapshots it reads: \(error)")
+          return inbox.push(.snapshotSent(snapshot, succeeded: false))
         }
-        inbox.push(.snapshotSent(snapshot, succeeded: false))
+        // Once it is reported, Raft asks for a new file at once; that would be for nothing as well.
+        _ = transport.eventLoop.scheduleTask(in: Self.pauseAfterRefusal) {
+          inbox.push(.snapshotSent(snapshot, succeeded: false))
+        }
       }
     }
   }

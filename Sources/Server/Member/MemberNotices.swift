@@ -30,12 +30,14 @@ final class MemberNotices: Sendable {
     case .published: life.push(.published)
     case .removedFromCluster: life.push(.removed)
     case .leadershipChanged(let leadership):
-      logger.info(
-        "raft role changed",
+      let record = LogRecord(
+        .info, "raft role changed",
         [
           "role": .text("\(leadership.role)"), "term": .integer(Int64(clamping: leadership.term)),
           "leader": .text(ClusterIdentity.hexadecimal(leadership.leader)),
         ])
+      // Whoever speaks of ever later terms causes these.
+      if let admitted = limit.admit(record, from: "") { logger.log(admitted) }
     case .messageRefused(let from, let kind, let fault):
       let sender = ClusterIdentity.hexadecimal(from)
       let record = LogRecord(
