@@ -84,8 +84,11 @@ extension Node {
         clusterVersion: version)
       replica.restoreLeases(try orStop { () throws(StoreError) in try view.leases() })
     }
+    let stage = LogStage(log, appliedIndex: found.appliedIndex, catchUpEntries: options.catchUpEntries)
+    var effects: [ReplicaEffect] = []
+    replica.handle(.logKept(from: stage.keptIndex), &effects)
     let node = Node(
-      options: options, store: store, replica: replica, log: log, commands: commands, confState: confState,
+      options: options, store: store, replica: replica, log: stage, commands: commands, confState: confState,
       now: now)
     return OpenedNode(
       node: node, committer: committer,

@@ -37,13 +37,13 @@ public struct Node: ~Copyable {
   private var isStopped = false
 
   init(
-    options: NodeOptions, store: Store, replica: consuming ReplicaMachine, log: WriteAheadLog,
+    options: NodeOptions, store: Store, replica: consuming ReplicaMachine, log: LogStage,
     commands: CommandApplier, confState: ConfState, now: UInt64
   ) {
     self.options = options
     self.store = store
     self.replica = replica
-    self.log = LogStage(log)
+    self.log = log
     self.apply = ApplyStage(
       commands, confState: confState, stopwatch: options.stopwatch, slowFrom: options.slowApplyNanoseconds,
       digestInterval: options.digestInterval, recorder: options.recorder)
@@ -154,6 +154,9 @@ public struct Node: ~Copyable {
         } else {
           outputs.messages.append(message)
         }
+      case .readLog(let read):
+        let slice = try orStop { () throws(LogError) in try log.read(read) }
+        replica.handle(.logRead(read, slice), &effects)
       case .apply(let batch): apply.add(batch)
       case .reply(let ticket, let error): outputs.answers.append(.failed(ticket, error))
       case .readReady(let tickets, _):
@@ -223,8 +226,20 @@ public struct Node: ~Copyable {
   ) throws(NodeError) {
     if let revision = report.compactionFinished { outputs.notices.append(.compactionFinished(revision)) }
     withSender(&outputs) { $0.committed(report.appliedIndex, &$1) }
-    let kept = min(report.appliedIndex, options.catchUpEntries)
-    try orStop { () throws(LogError) in try log.log.purge(below: report.appliedIndex - kept) }
+    try purgeLog(applied: report.appliedIndex)
+  }
+
+  /// Keeps what other members may need: so much behind this one, and more for those that are catching up. Without that a
+  /// snapshot could be outdated again by the time it is in place, for ever.
+  private mutating func purgeLog(applied: UInt64) throws(NodeError) {
+    func behind(_ index: UInt64, _ count: UInt64) -> UInt64 { index - min(index, count) }
+    var index = behind(applied, options.catchUpEntries)
+    // A snapshot may be a little older than the index that it was asked for.
+    if let needed = replica.neededIndex, log.log.size.segmentBytes <= options.logHoldBytesMax {
+      index = min(index, behind(needed, options.catchUpEntries))
+    }
+    try orStop { () throws(LogError) in try log.purge(below: index) }
+    replica.handle(.logKept(from: log.keptIndex), &effects)
   }
 
   private mutating func adopt(_ prepared: PreparedSegments, _ outputs: inout NodeOutputs) {

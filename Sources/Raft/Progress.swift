@@ -21,8 +21,14 @@ struct Progress: Equatable, CustomStringConvertible, Sendable {
   /// Nothing is to be sent until something comes back.
   private var isFlowPaused = false
   private(set) var inflights: Inflights
+  /// What it needs next is being read back from the log.
+  private(set) var isReadingLog = false
+  /// It was sent a snapshot or old entries, and does not follow yet.
+  private var isCatchingUp = false
   /// It was heard of since the last quorum check.
   var isRecentlyActive = false
+  /// It was heard of in the period before that.
+  private var wasActive = false
   var isLearner = false
   /// The latest read round it confirmed.
   var confirmedRound: UInt64 = 0
@@ -36,13 +42,31 @@ struct Progress: Equatable, CustomStringConvertible, Sendable {
 
   var isPaused: Bool {
     switch state {
-    case .probe, .replicate: isFlowPaused
+    case .probe, .replicate: isFlowPaused || isReadingLog
     case .snapshot: true
     }
   }
 
   /// A full pipeline takes empty appends only: were all of its messages lost, nothing else would find that out.
   var mayTakeEntries: Bool { state != .replicate || !inflights.isFull }
+
+  /// The index behind which it has to be sent everything yet, if it is catching up and answers.
+  var neededIndex: UInt64? {
+    guard isCatchingUp, isRecentlyActive || wasActive else { return nil }
+    let index =
+      switch state {
+      case .probe: next - 1
+      case .replicate: match
+      case .snapshot(let pending): pending
+      }
+    return index > 0 ? index : nil
+  }
+
+  /// A quorum check counts from here on.
+  mutating func beginActivityPeriod() {
+    wasActive = isRecentlyActive
+    isRecentlyActive = false
+  }
 
   // MARK: Changing pace
 
@@ -60,6 +84,7 @@ struct Progress: Equatable, CustomStringConvertible, Sendable {
 
   mutating func becomeSnapshot(_ index: UInt64) {
     enter(.snapshot(pending: index))
+    isCatchingUp = true
     next = index + 1
     sentCommit = index
   }
@@ -79,10 +104,21 @@ struct Progress: Equatable, CustomStringConvertible, Sendable {
   private mutating func enter(_ new: State) {
     state = new
     isFlowPaused = false
+    isReadingLog = false
     inflights.reset()
   }
 
   // MARK: Sending
+
+  mutating func startReadingLog() {
+    isReadingLog = true
+    isCatchingUp = true
+  }
+
+  mutating func endReadingLog() { isReadingLog = false }
+
+  /// What it needs next is in memory. While it is being probed, it may be still at work on a snapshot.
+  mutating func canFollow() { if state == .replicate { isCatchingUp = false } }
 
   mutating func sentEntries(count: Int, bytes: Int) {
     switch state {

@@ -66,6 +66,8 @@ public struct RaftLimits: Sendable {
   public var catchUpBytes = 64 << 20
   /// Entry bytes in one append message to a peer; one larger entry still goes, alone.
   public var messageBytes = 1 << 20
+  /// Bytes of entries read back from the log for one peer and not yet acknowledged by it.
+  public var readBytes = 4 << 20
   /// Append messages sent to one peer and not yet acknowledged by it.
   public var inflightMessages = 512
   /// Payload bytes sent to one peer and not yet acknowledged by it; the message that reaches it still goes.

@@ -22,6 +22,37 @@ public struct LogAppend: Equatable, Sendable {
   }
 }
 
+/// Entries that a leader no longer has in memory and a peer still needs; `RaftInput.logRead` answers.
+public struct LogRead: Equatable, Sendable {
+  public var peer: UInt64
+  /// The peer's log is taken to agree up to here: the term of this entry is wanted, and those behind it.
+  public var previous: UInt64
+  /// The last entry that is not in memory.
+  public var last: UInt64
+  /// Encoded bytes; one larger entry still comes, alone.
+  public var bytesMax: Int
+
+  public init(peer: UInt64, previous: UInt64, last: UInt64, bytesMax: Int) {
+    self.peer = peer
+    self.previous = previous
+    self.last = last
+    self.bytesMax = bytesMax
+  }
+}
+
+/// What a `LogRead` brought.
+public struct LogSlice: Equatable, Sendable {
+  /// The term of the entry at `LogRead.previous`.
+  public var previousTerm: UInt64
+  /// Those behind it, contiguous, at least one.
+  public var entries: [Entry]
+
+  public init(previousTerm: UInt64, entries: [Entry]) {
+    self.previousTerm = previousTerm
+    self.entries = entries
+  }
+}
+
 /// Who leads, as this member sees it. `leader` is 0 while it knows none.
 public struct Leadership: Equatable, Sendable {
   public enum Role: Sendable { case follower, preCandidate, candidate, leader }
@@ -48,6 +79,8 @@ public enum RaftEffect: Equatable, Sendable {
   /// that helps the peer: a later one may be sent in its place.
   // Indirect, so that a rare large payload does not make every effect large.
   indirect case send(Message)
+  /// Read entries back from the log; at most one for each peer at a time.
+  case readLog(LogRead)
   /// Committed and locally durable entries, contiguous, each handed out once: apply them, then hand in
   /// `RaftInput.applied`.
   case committed([Entry])

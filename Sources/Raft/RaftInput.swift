@@ -11,6 +11,11 @@ public enum RaftInput: Sendable {
   indirect case message(Message)
   /// The log stage made the `LogAppend` of this sequence, and all before it, durable.
   case appended(sequence: UInt64)
+  /// The log stage can read back the entries from this index on, of those that are no longer in memory. At first it can
+  /// read none.
+  case logKept(from: UInt64)
+  /// What came of a `LogRead`; nil when the entries are not kept any more.
+  case logRead(LogRead, LogSlice?)
   /// The apply stage executed all entries up to this index.
   case applied(index: UInt64)
   /// Confirm leadership for reads that wait now. `context` is the caller's own and must be unique.

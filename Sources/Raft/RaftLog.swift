@@ -19,6 +19,8 @@ struct RaftLog {
   var handedIndex: UInt64
   var appliedIndex: UInt64
   var windowBytes = 0
+  /// Entries from here on that are no longer in memory can be read back.
+  var keptIndex = UInt64.max
   /// Encoded bytes handed to apply and not yet applied.
   var applyingBytes = 0
   /// Apply has as much as it may; nothing more until some of it is applied.
@@ -54,6 +56,9 @@ struct RaftLog {
   var firstIndex: UInt64 { baseIndex + 1 }
   var lastIndex: UInt64 { baseIndex + UInt64(entries.count) }
   var lastTerm: UInt64 { entries.last?.term ?? baseTerm }
+
+  /// The first index that a peer's log may end before without needing a snapshot.
+  var firstReachableIndex: UInt64 { keptIndex < firstIndex ? keptIndex + 1 : firstIndex }
 
   /// The term of the entry at `index`, or nil if it is compacted or beyond the end.
   func term(at index: UInt64) -> UInt64? {

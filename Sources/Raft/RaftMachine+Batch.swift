@@ -77,5 +77,7 @@ extension RaftMachine {
     readStates.removeAll(keepingCapacity: true)
     for message in messages { effects.append(.send(message)) }
     messages.removeAll(keepingCapacity: true)
+    for read in logReads { effects.append(.readLog(read)) }
+    logReads.removeAll(keepingCapacity: true)
   }
 }

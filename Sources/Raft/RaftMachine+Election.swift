@@ -39,7 +39,7 @@ extension RaftMachine {
       becomeFollower(term: term, leader: 0)
     }
     for position in progress.indices where progress[position].id != id {
-      progress[position].isRecentlyActive = false
+      progress[position].beginActivityPeriod()
     }
   }
 

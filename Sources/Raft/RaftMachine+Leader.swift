@@ -13,7 +13,7 @@ extension RaftMachine {
     switch progress[position].state {
     case .probe:
       progress[position].becomeReplicate()
-    case .snapshot where progress[position].match + 1 >= log.firstIndex:
+    case .snapshot where progress[position].match + 1 >= log.firstReachableIndex:
       // Whatever snapshot the peer applied: the log reaches it again.
       tracer.debug(
         "\(id.hex) recovered from needing snapshot, resumed sending replication messages to \(message.from.hex) [\(progress[position])]"

@@ -41,25 +41,67 @@ extension RaftMachine {
 
   /// Sends one append, or a snapshot where the log does not reach back far enough. False: nothing was sent.
   mutating func sendAppend(_ position: Int, evenIfEmpty: Bool) -> Bool {
-    let peer = progress[position].id
     if progress[position].isPaused { return false }
     let previous = progress[position].next - 1
-    guard let previousTerm = log.term(at: previous) else { return sendSnapshot(position) }
+    guard let previousTerm = log.term(at: previous) else {
+      if previous + 1 >= log.firstReachableIndex { return readLog(for: position) }
+      return sendSnapshot(position)
+    }
+    progress[position].canFollow()
     var entries: [Entry] = []
     if progress[position].mayTakeEntries {
       entries = log.slice(
         from: previous + 1, through: log.lastIndex, maxBytes: configuration.limits.messageBytes)
     }
     if entries.isEmpty && !evenIfEmpty { return false }
+    sendAppend(position, entries, previousTerm: previousTerm)
+    return true
+  }
+
+  /// Sends entries that follow on what the peer has been sent.
+  private mutating func sendAppend(_ position: Int, _ entries: [Entry], previousTerm: UInt64) {
+    let previous = progress[position].next - 1
     var bytes = 0
     for entry in entries { bytes += entry.data.count }
     progress[position].sentEntries(count: entries.count, bytes: bytes)
     progress[position].sentCommit(log.commitIndex)
     send(
       Message(
-        kind: .append, to: peer, logTerm: previousTerm, index: previous, entries: entries,
+        kind: .append, to: progress[position].id, logTerm: previousTerm, index: previous, entries: entries,
         commit: log.commitIndex))
-    return true
+  }
+
+  /// Asks for entries that are no longer in memory. Always false: nothing is sent yet.
+  private mutating func readLog(for position: Int) -> Bool {
+    let limits = configuration.limits
+    // A peer that is gone needs nothing, and one that is behind by far shall not fill the memory on its way.
+    guard progress[position].isRecentlyActive, progress[position].mayTakeEntries,
+      progress[position].inflights.bytes < limits.readBytes
+    else { return false }
+    let previous = progress[position].next - 1
+    progress[position].startReadingLog()
+    logReads.append(
+      LogRead(
+        peer: progress[position].id, previous: previous, last: log.baseIndex,
+        bytesMax: min(limits.messageBytes, limits.readBytes)))
+    return false
+  }
+
+  /// Sends what was read, if it still is what the peer needs.
+  mutating func receive(_ slice: LogSlice?, of read: LogRead) {
+    guard role == .leader, let position = progress.position(of: read.peer), progress[position].isReadingLog
+    else { return }
+    progress[position].endReadingLog()
+    guard progress[position].next == read.previous + 1, !progress[position].isPaused else {
+      _ = sendAppend(position, evenIfEmpty: false)
+      return
+    }
+    guard let slice else {
+      _ = sendSnapshot(position)
+      return
+    }
+    sendAppend(position, slice.entries, previousTerm: slice.previousTerm)
+    sendAllAppends(position)
   }
 
   private mutating func sendSnapshot(_ position: Int) -> Bool {

@@ -44,6 +44,12 @@ extension RaftMachine {
     role == .leader ? progress.map { ($0.id, $0.match, $0.isRecentlyActive, $0.isLearner) } : []
   }
 
+  /// For a leader: the lowest index behind which a peer that is catching up has to be sent everything yet.
+  public var neededIndex: UInt64? {
+    guard role == .leader else { return nil }
+    return progress.lazy.filter { [id] in $0.id != id }.compactMap(\.neededIndex).min()
+  }
+
   // MARK: For tests
 
   /// Takes the place of the drawn election timeout until the next change of role.

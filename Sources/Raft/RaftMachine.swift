@@ -67,6 +67,7 @@ public struct RaftMachine: ~Copyable {
 
   // What came of inputs and was not taken yet.
   var messages: [Message] = []
+  var logReads: [LogRead] = []
   /// Held back until everything written so far is durable. Some are for this member itself.
   var messagesAfterAppend: [Message] = []
   var readStates: [ReadState] = []
@@ -151,6 +152,8 @@ public struct RaftMachine: ~Copyable {
     case .campaign: campaign()
     case .message(let message): _ = receive(message)
     case .appended(let sequence): appended(sequence)
+    case .logKept(let index): log.keptIndex = index
+    case .logRead(let read, let slice): receive(slice, of: read)
     case .applied(let index): applied(index: index)
     case .readIndex(let context): readIndex(.local(context))
     case .transferLeadership(let peer): transferLeadership(to: peer)

@@ -86,6 +86,8 @@ public struct ReplicaMachine: ~Copyable {
     case .unreachable(let peer): raft.handle(.unreachable(peer: peer), &raftEffects)
     case .snapshotReported(let peer, let succeeded):
       raft.handle(.snapshotReported(peer: peer, succeeded: succeeded), &raftEffects)
+    case .logKept(let index): raft.handle(.logKept(from: index), &raftEffects)
+    case .logRead(let read, let slice): raft.handle(.logRead(read, slice), &raftEffects)
     case .appended(let sequence): raft.handle(.appended(sequence: sequence), &raftEffects)
     case .applied(let index): applied(index, &effects)
     case .stop: stop(&effects)
@@ -144,6 +146,8 @@ extension ReplicaMachine {
   public var commitIndex: UInt64 { raft.commitIndex }
   public var appliedIndex: UInt64 { raft.appliedIndex }
   public var lastIndex: UInt64 { raft.lastIndex }
+  /// For a leader: the lowest index behind which a member that is catching up has to be sent everything yet.
+  public var neededIndex: UInt64? { raft.neededIndex }
   public var confState: ConfState { raft.confState }
   /// Proposals that were not answered yet.
   public var pendingProposals: Int { requests.count }
@@ -287,6 +291,7 @@ extension ReplicaMachine {
       switch effect {
       case .append(let append): effects.append(.append(append))
       case .send(let message): effects.append(.send(message))
+      case .readLog(let read): effects.append(.readLog(read))
       case .committed(let entries): effects.append(.apply(batch(of: entries)))
       case .readReady(let context, let index): reads.confirm(context: context, index: index)
       case .readDropped(let context):

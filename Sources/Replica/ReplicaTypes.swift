@@ -59,6 +59,10 @@ public enum ReplicaInput: Sendable {
   case unreachable(peer: UInt64)
   /// A snapshot that was to be sent reached the peer's disk, or will not.
   case snapshotReported(peer: UInt64, succeeded: Bool)
+  /// Entries from this index on can be read back from the log.
+  case logKept(from: UInt64)
+  /// What came of a `LogRead`, as `RaftInput` has it.
+  case logRead(LogRead, LogSlice?)
   /// The `LogAppend` of this sequence and all before it are durable.
   case appended(sequence: UInt64)
   /// What the entries of the next `applied` did to leases, in order.
@@ -87,6 +91,8 @@ public enum ReplicaEffect: Sendable {
   /// then call `installed`, before that.
   case append(LogAppend)
   case send(Message)
+  /// Read entries back from the log, then hand in `logRead`.
+  case readLog(LogRead)
   /// Execute, answer the tickets, publish, then hand in `applied`.
   case apply(ApplyBatch)
   /// The request failed (or was never executed, or its fate is unknown: a time-out).

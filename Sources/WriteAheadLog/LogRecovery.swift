@@ -15,6 +15,16 @@ struct LogRecovery {
   private(set) var state = LogState()
   private var frames: [FoundFrame] = []
 
+  /// Where all entries lie.
+  var catalog: LogCatalog {
+    var catalog = LogCatalog(nextIndex: segments.first?.header.firstIndex ?? 1)
+    for frame in frames {
+      let sequence = segments[frame.segment].header.sequence
+      catalog.add(frame.header, at: LogCatalog.Place(segment: sequence, offset: frame.offset))
+    }
+    return catalog
+  }
+
   init(disk: any Disk, directory: String, identity: LogIdentity, options: LogOptions) {
     self.disk = disk
     self.directory = directory

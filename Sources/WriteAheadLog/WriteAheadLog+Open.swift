@@ -17,6 +17,7 @@ struct OpenedLog {
   var state: LogState
   var nextIndex: UInt64
   var spares: SparePool
+  var catalog: LogCatalog
   var lock: any DiskLock
 }
 
@@ -44,14 +45,15 @@ extension WriteAheadLog {
     let segments = recovery.segments.map { found in
       Segment(
         path: found.path, sequence: found.header.sequence, highestIndex: found.highestIndex,
-        fileBytes: max(found.fileBytes, found.header.segmentBytes))
+        fileBytes: max(found.fileBytes, found.header.segmentBytes), headerBytes: found.header.headerBytes,
+        end: found.end)
     }
     let opened = OpenedLog(
       disk: disk, directory: directory, identity: identity, options: options,
       salt: Salt(of: last.header.salt, sequence: last.header.sequence), segments: segments, file: file,
       headerEnd: last.header.headerBytes, end: last.end, chain: last.chain, nextFrame: last.nextFrame,
       state: recovery.state, nextIndex: recovery.recovered.lastIndex + 1,
-      spares: try listing.spares(disk, directory, options), lock: lock)
+      spares: try listing.spares(disk, directory, options), catalog: recovery.catalog, lock: lock)
     return (WriteAheadLog(opened), recovery.recovered)
   }
 
@@ -108,11 +110,13 @@ extension WriteAheadLog {
       try disk.syncDirectory(directory)
       return file
     }
-    let segment = Segment(path: path, sequence: 1, highestIndex: 0, fileBytes: options.segmentBytes)
+    let segment = Segment(
+      path: path, sequence: 1, highestIndex: 0, fileBytes: options.segmentBytes,
+      headerBytes: header.headerBytes, end: header.headerBytes)
     let opened = OpenedLog(
       disk: disk, directory: directory, identity: identity, options: options, salt: salt, segments: [segment],
       file: file, headerEnd: header.headerBytes, end: header.headerBytes, chain: checksum, nextFrame: 1,
-      state: LogState(), nextIndex: 1, spares: spares, lock: lock)
+      state: LogState(), nextIndex: 1, spares: spares, catalog: LogCatalog(nextIndex: 1), lock: lock)
     var recovered = RecoveredLog()
     recovered.isNew = true
     return (WriteAheadLog(opened), recovered)

@@ -86,8 +86,11 @@ extension WriteAheadLog {
     try checkUsable()
     var count = 0
     while count < segments.count - 1, segments[count].highestIndex < index { count += 1 }
+    guard count > 0 else { return }
+    let highest = segments[..<count].map(\.highestIndex).max() ?? 0
     spares.retired += segments[..<count]
     segments.removeFirst(count)
+    catalog.drop(before: segments[0].sequence, highestIndex: highest)
   }
 
   /// Leaves the full segment, whose frames are all synced, for a new one.
@@ -116,7 +119,10 @@ extension WriteAheadLog {
     try seal()
     file.close()
     file = next
-    segments.append(Segment(path: path, sequence: header.sequence, highestIndex: 0, fileBytes: spare.bytes))
+    segments.append(
+      Segment(
+        path: path, sequence: header.sequence, highestIndex: 0, fileBytes: spare.bytes,
+        headerBytes: header.headerBytes, end: header.headerBytes))
     end = header.headerBytes
     durableEnd = end
     headerEnd = end

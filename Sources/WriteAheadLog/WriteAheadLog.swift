@@ -44,6 +44,8 @@ public final class WriteAheadLog {
   private var output: FrameOutput
 
   var spares: SparePool
+  var catalog: LogCatalog
+  var reader = LogReader()
   var metrics = LogMetrics()
   private var condition = Condition.open
   private let lock: any DiskLock
@@ -55,6 +57,9 @@ public final class WriteAheadLog {
     var sequence: UInt64
     var highestIndex: UInt64
     var fileBytes: Int
+    var headerBytes: Int
+    /// Where the synced frames end.
+    var end: Int
   }
 
   init(_ opened: OpenedLog) {
@@ -74,6 +79,7 @@ public final class WriteAheadLog {
     nextIndex = opened.nextIndex
     headerEnd = opened.headerEnd
     spares = opened.spares
+    catalog = opened.catalog
     lock = opened.lock
     output = FrameOutput(level: options.compressionLevel, threshold: options.compressionThreshold)
   }
@@ -215,6 +221,7 @@ extension WriteAheadLog {
       previous: chain, content: content, isCompressed: false, storedBytes: 0, plainBytes: 0,
       payloadChecksum: 0,
       entryCount: entryCount, number: nextFrame, firstIndex: firstIndex, durableBytes: durableEnd)
+    catalog.add(header, at: LogCatalog.Place(segment: current.sequence, offset: end + output.count))
     do throws(ZstdError) {
       try output.add(
         payload, &header, salt: salt.value(current.sequence), compressing: !content.contains(.close))
@@ -240,6 +247,7 @@ extension WriteAheadLog {
     durableEnd = end
     metrics.writtenBytes += output.count
     segments[segments.count - 1].fileBytes = max(current.fileBytes, end)
+    segments[segments.count - 1].end = end
     output.removeAll()
   }
 

@@ -23,6 +23,8 @@ import Testing
 ///     deliver ID                        messages for the member arrive
 ///     drop from=A to=B                  messages under way are lost
 ///     apply ID                          everything handed out is applied
+///     compact ID index=I                entries up to I are no longer in memory
+///     read-disk ID                      from now on they can be read back from its disk
 ///     crash ID                          starts again from the disk; unfinished writes are lost
 ///     stabilize                         all of it, until nothing is left to do
 ///     status ID | log ID                printing
@@ -51,6 +53,8 @@ private struct BatchScenario {
     case "deliver": deliver(to: member(command), &lines)
     case "drop": drop(command, &lines)
     case "apply": apply(member(command), &lines)
+    case "compact": member(command).machine.compact(through: command.number("index") ?? 0)
+    case "read-disk": member(command).readsDisk = true
     case "crash": member(command).crash(survivingWrites: 0, seed: 1)
     case "stabilize": try stabilize(&lines)
     case "status": lines.append(status(member(command)))
@@ -130,6 +134,7 @@ private struct BatchScenario {
       return "append #\(append.sequence) \(hard)" + describe(append.entries)
     case .send(let message): return "send " + describe(message)
     case .committed(let entries): return "committed" + describe(entries)
+    case .readLog(let read): return "read log behind \(read.previous) through \(read.last) for \(read.peer)"
     case .readReady(let context, let index): return "read \(context) ready at \(index)"
     case .readDropped(let context): return "read \(context) dropped"
     case .leadershipChanged(let state): return "\(state.role) term \(state.term) leader \(state.leader)"

@@ -26,35 +26,38 @@ import Testing
 
   @Test(arguments: [1, 2, 3, 5])
   func safetyAndLiveness(size: Int) throws {
+    var diskReads = 0
     for seed in UInt64(1)...80 {
       do {
-        try run(size: size, joiners: 0, seed: seed)
+        diskReads += try run(size: size, joiners: 0, seed: seed).diskReads
       } catch {
         Issue.record("size \(size), seed \(seed): \(error)")
         return
       }
     }
+    #expect(diskReads > 20 || size < 3)
   }
 
   /// Members come, learn, are promoted, leave; some have to be caught up with snapshots.
   @Test(arguments: [1, 3, 4])
   func changingMembers(size: Int) throws {
-    var totals = (changes: 0, snapshots: 0)
+    var totals = (changes: 0, snapshots: 0, diskReads: 0)
     for seed in UInt64(1)...80 {
       do {
         let cluster = try run(size: size, joiners: 3, seed: seed &+ 1_000)
         totals.changes += cluster.changes
         totals.snapshots += cluster.snapshots
+        totals.diskReads += cluster.diskReads
       } catch {
         Issue.record("size \(size), seed \(seed): \(error)")
         return
       }
     }
     #expect(totals.changes > 200)
-    #expect(totals.snapshots > 4)
+    #expect(totals.snapshots > 2)
+    #expect(totals.diskReads > 5)
   }
 
-  @discardableResult
   private func run(size: Int, joiners: Int, seed: UInt64) throws -> SimulatedCluster {
     var limits = RaftLimits()
     // Small bounds make the edges common.
@@ -71,6 +74,8 @@ import Testing
       configuration.stepDownOnRemoval = variety & 4 == 4
       configuration.hasSnapshots = true
     }
+    // Half of the clusters send what is no longer in memory from the disk, the others a snapshot.
+    if variety & 8 == 8 { for member in cluster.members { member.readsDisk = true } }
     let faults = Faults(&cluster.random, changes: joiners > 0)
     var cut: UInt64 = 0
     for step in 0..<1_500 {

@@ -26,6 +26,8 @@ struct SimulatedCluster {
   private(set) var readsAnswered = 0
   private(set) var snapshots = 0
   private(set) var changes = 0
+  /// How often a peer was sent what its leader had to read back from its disk.
+  var diskReads: Int { members.reduce(0) { $0 + $1.diskReadsServed } }
   private var proposals: UInt64 = 0
 
   /// `size` members that bootstrap the cluster, and `joiners` that know nothing.
@@ -133,7 +135,7 @@ struct SimulatedCluster {
           throw Violation(description: "stale read: index \(index), committed before it \(wanted)")
         }
         readsAnswered += 1
-      case .readDropped: break
+      case .readDropped, .readLog: break
       case .leadershipChanged(let leadership):
         if leadership.role == .leader { try note(leader: member, term: leadership.term) }
       case .messageRefused(let from, let kind, let fault):

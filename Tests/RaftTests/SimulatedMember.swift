@@ -26,6 +26,12 @@ final class SimulatedMember {
   /// The members that bootstrap the cluster, this one among them; otherwise it starts with what it is given, or joins.
   private let bootstrap: [UInt64]
   private var configuration: RaftConfiguration
+  /// Whether peers may be sent what is only on the disk any more, and what was asked of it.
+  var readsDisk = false {
+    didSet { if readsDisk { handle(.logKept(from: diskBase + 1)) } }
+  }
+  private var diskReads: [LogRead] = []
+  private(set) var diskReadsServed = 0
 
   /// A member of a cluster that began before, at `baseIndex`.
   convenience init(
@@ -71,6 +77,7 @@ final class SimulatedMember {
 
   /// Ends the batch and takes its effects: writes and committed entries stay here, the rest is returned.
   func flush() -> [RaftEffect] {
+    serveDiskReads()
     machine.flush(&effects)
     let taken = effects
     effects.removeAll()
@@ -78,11 +85,33 @@ final class SimulatedMember {
       switch effect {
       case .append(let append): writes.append(append)
       case .committed(let entries): toApply.append(contentsOf: entries)
+      case .readLog(let read): diskReads.append(read)
       default: break
       }
     }
     commitSeen = max(commitSeen, machine.commitIndex)
     return taken
+  }
+
+  private func serveDiskReads() {
+    let reads = diskReads
+    diskReads.removeAll()
+    for read in reads {
+      guard let previous = durable(read.previous) else {
+        handle(.logRead(read, nil))
+        continue
+      }
+      var entries: [Entry] = []
+      var bytes = 0
+      for index in (read.previous + 1)...read.last {
+        guard let entry = durable(index) else { preconditionFailure("a read beyond the disk") }
+        bytes += entry.encodedSize
+        if bytes > read.bytesMax && !entries.isEmpty { break }
+        entries.append(entry)
+      }
+      diskReadsServed += 1
+      handle(.logRead(read, LogSlice(previousTerm: previous.term, entries: entries)))
+    }
   }
 
   /// Makes the oldest `count` writes durable and reports the last of them alone: completions may be merged.
@@ -160,6 +189,8 @@ final class SimulatedMember {
       hardState: diskHardState, compactedIndex: diskBase, compactedTerm: diskBaseTerm, entries: disk,
       confState: confState, appliedIndex: appliedIndex)
     machine = RaftMachine(configuration: configuration, recovery: recovery)
+    diskReads.removeAll()
+    if readsDisk { handle(.logKept(from: diskBase + 1)) }
     bootstrapIfNew()
     commitSeen = machine.commitIndex
   }

@@ -95,7 +95,7 @@ final class ReplicaHarness {
         asked[ticket] = (question, leader)
       case .transferred(let ticket): transferred.append(ticket)
       case .published: isPublished = true
-      case .leadershipChanged, .messageRefused: break
+      case .leadershipChanged, .messageRefused, .readLog: break
       }
     }
     effects.removeAll()

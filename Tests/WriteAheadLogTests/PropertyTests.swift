@@ -91,7 +91,33 @@ struct PropertyTests {
       try life.flush()
       try life.purge(below: commit > 10 ? commit - 10 : 0)
     case 17: try life.log.prepareNextSegment()
-    default: try life.flush()
+    default:
+      try life.flush()
+      try read(life, &random)
+    }
+  }
+
+  /// Committed entries come back as they were written, from anywhere and going on where the last read ended.
+  private func read(_ life: LogLife, _ random: inout SeededRandom) throws(LogError) {
+    let naive = life.naive
+    let last = min(naive.hardState.commit, naive.next - 1)
+    guard last > naive.start else { return }
+    var previous = UInt64.random(in: naive.start..<last, using: &random)
+    let bytesMax = Int.random(in: 0...3000, using: &random)
+    for _ in 0..<4 where previous < last {
+      guard let found = try life.log.read(after: previous, through: last, bytesMax: bytesMax) else {
+        #expect(previous < life.log.firstReadableIndex)
+        return
+      }
+      #expect(previous >= life.log.firstReadableIndex)
+      #expect(found.previousTerm == naive.entries(from: previous).first?.term)
+      #expect(found.entries == Array(naive.entries(from: previous + 1).prefix(found.entries.count)))
+      let bytes = found.entries.reduce(0) { $0 + $1.encodedSize }
+      #expect(!found.entries.isEmpty && (bytes <= bytesMax || found.entries.count == 1))
+      let isWhole = found.entries.last?.index == last
+      let next = naive.entries(from: previous + 1 + UInt64(found.entries.count)).first?.encodedSize ?? 0
+      #expect(isWhole || bytes + next > bytesMax, "as many as fit")
+      previous += UInt64(found.entries.count)
     }
   }
 
