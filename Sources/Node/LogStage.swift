@@ -10,17 +10,41 @@ struct LogStage {
 
   /// Entries below are not given to other members any more, though they may still be in the files.
   private(set) var keptIndex: UInt64
+  private let catchUpEntries: UInt64
+  private let holdBytesMax: Int
+  /// The disk had room for the last file that the log wanted.
+  private var hasRoom = true
 
-  /// - Parameter appliedIndex: the store's durable one, behind which `catchUpEntries` are kept.
-  init(_ log: WriteAheadLog, appliedIndex: UInt64, catchUpEntries: UInt64) {
+  /// - Parameters:
+  ///   - appliedIndex: the store's durable one, behind which `catchUpEntries` are kept.
+  ///   - holdBytesMax: see `NodeOptions.logHoldBytesMax`.
+  init(_ log: WriteAheadLog, appliedIndex: UInt64, catchUpEntries: UInt64, holdBytesMax: Int) {
     self.log = log
-    keptIndex = max(log.firstReadableIndex, appliedIndex - min(appliedIndex, catchUpEntries))
+    self.catchUpEntries = catchUpEntries
+    self.holdBytesMax = holdBytesMax
+    keptIndex = max(log.firstReadableIndex, Self.index(catchUpEntries, behind: appliedIndex))
   }
 
-  /// Gives up entries below the index, which the store has and no member needs.
-  mutating func purge(below index: UInt64) throws(LogError) {
+  private static func index(_ count: UInt64, behind index: UInt64) -> UInt64 { index - min(index, count) }
+
+  /// Gives up what the store has, `applied` being its durable index, and no other member may need: so much is kept behind
+  /// it, and more, from `needed` on, for members that are catching up. Without that a snapshot could be outdated again by
+  /// the time it is in place, for ever.
+  mutating func purge(applied: UInt64, needed: UInt64?) throws(LogError) {
+    var index = Self.index(catchUpEntries, behind: applied)
+    if let needed, hasRoom, log.size.segmentBytes <= holdBytesMax {
+      // A snapshot may be a little older than the index that it was asked for.
+      index = min(index, Self.index(catchUpEntries, behind: needed))
+    }
     try log.purge(below: index)
     keptIndex = max(keptIndex, index, log.firstReadableIndex)
+  }
+
+  /// Throws what kept the files from being made; the log itself goes on.
+  mutating func adopt(_ prepared: PreparedSegments) throws(LogError) {
+    hasRoom = false
+    try log.adopt(prepared)
+    hasRoom = true
   }
 
   func read(_ read: LogRead) throws(LogError) -> LogSlice? {

@@ -84,7 +84,9 @@ extension Node {
         clusterVersion: version)
       replica.restoreLeases(try orStop { () throws(StoreError) in try view.leases() })
     }
-    let stage = LogStage(log, appliedIndex: found.appliedIndex, catchUpEntries: options.catchUpEntries)
+    let stage = LogStage(
+      log, appliedIndex: found.appliedIndex, catchUpEntries: options.catchUpEntries,
+      holdBytesMax: options.logHoldBytesMax)
     var effects: [ReplicaEffect] = []
     replica.handle(.logKept(from: stage.keptIndex), &effects)
     let node = Node(

@@ -226,25 +226,14 @@ public struct Node: ~Copyable {
   ) throws(NodeError) {
     if let revision = report.compactionFinished { outputs.notices.append(.compactionFinished(revision)) }
     withSender(&outputs) { $0.committed(report.appliedIndex, &$1) }
-    try purgeLog(applied: report.appliedIndex)
-  }
-
-  /// Keeps what other members may need: so much behind this one, and more for those that are catching up. Without that a
-  /// snapshot could be outdated again by the time it is in place, for ever.
-  private mutating func purgeLog(applied: UInt64) throws(NodeError) {
-    func behind(_ index: UInt64, _ count: UInt64) -> UInt64 { index - min(index, count) }
-    var index = behind(applied, options.catchUpEntries)
-    // A snapshot may be a little older than the index that it was asked for.
-    if let needed = replica.neededIndex, log.log.size.segmentBytes <= options.logHoldBytesMax {
-      index = min(index, behind(needed, options.catchUpEntries))
-    }
-    try orStop { () throws(LogError) in try log.purge(below: index) }
+    let needed = replica.neededIndex
+    try orStop { () throws(LogError) in try log.purge(applied: report.appliedIndex, needed: needed) }
     replica.handle(.logKept(from: log.keptIndex), &effects)
   }
 
   private mutating func adopt(_ prepared: PreparedSegments, _ outputs: inout NodeOutputs) {
     do throws(LogError) {
-      try log.log.adopt(prepared)
+      try log.adopt(prepared)
     } catch {
       outputs.notices.append(.logPreparationFailed(error))
     }

@@ -168,7 +168,7 @@ public struct NodeOptions: Sendable {
   public var generationBytesMax: Int
   /// Log entries kept behind the store's durable index (--snapshot-catchup-entries).
   public var catchUpEntries: UInt64
-  /// More of them are kept for members that are catching up, until the log's files have this many bytes.
+  /// More of them are kept for members that are catching up while the disk has room, until the log's files have this many bytes.
   public var logHoldBytesMax = 2 << 30
   /// Bytes of a segment of the write-ahead log.
   public var logSegmentBytes: Int
