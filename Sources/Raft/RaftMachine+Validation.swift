@@ -10,7 +10,8 @@ extension RaftMachine {
 
   /// What is wrong with a message from the network; nil if it may be stepped.
   func fault(of message: Message) -> MessageFault? {
-    if message.from == id { return .fromSelf }
+    // A proposal keeps its author's name on its way, and may come back to it: a follower passes it on to the next leader.
+    if message.from == id, message.kind != .propose { return .fromSelf }
     if message.from == 0 || message.from >= LocalStage.apply || message.to != id { return .wrongAddress }
     if message.term > Self.largestTerm || message.logTerm > Self.largestTerm { return .termOutOfRange }
     if message.index > Self.largestIndex || message.commit > Self.largestIndex

@@ -34,6 +34,15 @@ import Testing
     }
   }
 
+  /// Member 1 sent it to 2, which led; by the time it arrived there, 1 led, and 2 passed it on.
+  @Test func aProposalMayComeBackToItsAuthor() {
+    let member = leader()
+    let last = member.machine.lastIndex
+    let proposal = Message(kind: .propose, to: 1, from: 1, entries: [Entry(term: 0, index: 0, data: [7])])
+    #expect(faults(member, proposal).isEmpty)
+    #expect(member.machine.lastIndex == last + 1)
+  }
+
   @Test func malformedMessagesAreRefusedByName() {
     let member = follower()
     let entry = Entry(term: 2, index: 4)
