@@ -104,7 +104,8 @@ private final class SnapshotDownload {
       throw .store(error)
     }
     _ = try context.store.writeSnapshot(
-      disk: disk, to: path, fileGrowthBytesMax: Self.fileGrowthBytesMax, progress: { _ in })
+      disk: disk, to: path, fileGrowthBytesMax: Self.fileGrowthBytesMax, pacing: .besideLog,
+      progress: { _ in })
     context.metrics.snapshots.observeShared(since: began)
     do throws(SnapshotError) {
       state = .sending(try SnapshotStream(disk: disk, path: path))

@@ -32,7 +32,9 @@ public enum SnapshotSave {
     }
     let summary: SnapshotSummary
     do throws(SnapshotExportError) {
-      summary = try member.store.writeSnapshot(disk: disk, to: path, fileGrowthBytesMax: .max) { progress in
+      summary = try member.store.writeSnapshot(
+        disk: disk, to: path, fileGrowthBytesMax: .max, pacing: .alone
+      ) { progress in
         let part = rows > 0 ? Double(progress.rows) / Double(rows) : 1
         report(OfflineProgress(step: "save", done: Int(part * Double(size)), total: Int(size)))
       }

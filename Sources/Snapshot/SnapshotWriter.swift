@@ -20,8 +20,6 @@ public final class SnapshotWriter {
   /// What the file is called, behind its name, until it is complete.
   public static let temporarySuffix = ".part"
 
-  private static let writebackBytes = 8 << 20
-
   private let disk: any Disk
   private let path: String
   private let file: any DiskFile
@@ -31,8 +29,7 @@ public final class SnapshotWriter {
 
   private var hash = SHA256()
   private var offset = 0
-  /// Bytes written since the disk was last told to begin with them.
-  private var unstarted = 0
+  private var pacing: PacedWriting
   private var rows: UInt64 = 0
   private var plainBytes: UInt64 = 0
   private var chunk = ProtoWriter()
@@ -44,15 +41,17 @@ public final class SnapshotWriter {
   /// - Parameters:
   ///   - chunkBytes: plain bytes after which a chunk is ended.
   ///   - compressionLevel: zstd's.
+  ///   - pacing: how what is written reaches the disk.
   public init(
     disk: any Disk, path: String, header: SnapshotHeader, compressionLevel: Int32, chunkBytes: Int,
-    progress: @escaping (SnapshotProgress) -> Void
+    pacing: PacedWriting = .alone, progress: @escaping (SnapshotProgress) -> Void
   ) throws(SnapshotError) {
     precondition(
       chunkBytes > 0 && chunkBytes <= SnapshotFormat.chunkPlainBytesMax / 2, "a chunk of bounded size")
     self.disk = disk
     self.path = path
     self.chunkBytes = chunkBytes
+    self.pacing = pacing
     self.progress = progress
     compressor = ZstdCompressor(level: compressionLevel)
     let temporary = path + Self.temporarySuffix
@@ -175,10 +174,7 @@ public final class SnapshotWriter {
       hash.update(bufferPointer: raw)
       try onDisk { () throws(DiskError) in
         try file.write(raw, at: offset)
-        unstarted += raw.count
-        guard unstarted >= Self.writebackBytes else { return }
-        unstarted = 0
-        try file.startWriteback()
+        try pacing.wrote(raw.count, to: file)
       }
       offset += raw.count
     }

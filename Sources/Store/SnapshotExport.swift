@@ -33,19 +33,21 @@ extension Store {
   /// Writes the last committed boundary, every table of it, to a snapshot file (`SnapshotWriter`): durable and
   /// complete when this returns, absent otherwise. Runs at disk speed; LMDB reuses no page meanwhile.
   ///
-  /// - Parameter fileGrowthBytesMax: how much the data file may grow before the export gives up.
+  /// - Parameters:
+  ///   - fileGrowthBytesMax: how much the data file may grow before the export gives up.
+  ///   - pacing: how what is written reaches the disk.
   public func writeSnapshot(
-    disk: any Disk, to path: String, fileGrowthBytesMax: Int64,
+    disk: any Disk, to path: String, fileGrowthBytesMax: Int64, pacing: PacedWriting,
     progress: @escaping (SnapshotProgress) -> Void
   ) throws(SnapshotExportError) -> SnapshotSummary {
     try writeSnapshotAndHeader(
-      disk: disk, to: path, fileGrowthBytesMax: fileGrowthBytesMax, progress: progress
+      disk: disk, to: path, fileGrowthBytesMax: fileGrowthBytesMax, pacing: pacing, progress: progress
     ).summary
   }
 
   /// The same for who needs to know what the snapshot is of.
   public func writeSnapshotAndHeader(
-    disk: any Disk, to path: String, fileGrowthBytesMax: Int64,
+    disk: any Disk, to path: String, fileGrowthBytesMax: Int64, pacing: PacedWriting,
     progress: @escaping (SnapshotProgress) -> Void
   ) throws(SnapshotExportError) -> (header: SnapshotHeader, summary: SnapshotSummary) {
     let export = try orFail { () throws(StoreError) in
@@ -64,7 +66,7 @@ extension Store {
     let writer = try orFail { () throws(SnapshotError) in
       try SnapshotWriter(
         disk: disk, path: path, header: header, compressionLevel: Self.snapshotCompressionLevel,
-        chunkBytes: Self.snapshotChunkBytes, progress: progress)
+        chunkBytes: Self.snapshotChunkBytes, pacing: pacing, progress: progress)
     }
     var failure: SnapshotError?
     try orFail { () throws(StoreError) in

@@ -39,6 +39,7 @@ public final class SnapshotReceiver {
   private let temporary: String
   private let file: any DiskFile
   private var offset = 0
+  private var pacing = PacedWriting.besideLog
   private var isDone = false
 
   /// - Parameters:
@@ -75,7 +76,10 @@ public final class SnapshotReceiver {
     guard bytes.count <= bytesExpected - offset else {
       throw .wrongSize(expected: bytesExpected, found: offset + bytes.count)
     }
-    try onDisk { () throws(DiskError) in try file.write(bytes, at: offset) }
+    try onDisk { () throws(DiskError) in
+      try file.write(bytes, at: offset)
+      try pacing.wrote(bytes.count, to: file)
+    }
     offset += bytes.count
   }
 

@@ -22,7 +22,7 @@ public enum NodeWork: Sendable {
     case .exportSnapshot(let store, let place, let path, let growth):
       do throws(SnapshotExportError) {
         let (header, summary) = try store.writeSnapshotAndHeader(
-          disk: place.disk, to: path, fileGrowthBytesMax: growth
+          disk: place.disk, to: path, fileGrowthBytesMax: growth, pacing: .besideLog
         ) { _ in }
         return .snapshotExported(
           .success(ExportedSnapshot(metadata: header.metadata, path: path, bytes: summary.bytes)))
