@@ -84,7 +84,9 @@ extension Committer {
       throw .store(StoreError(error))
     }
     let importer = try orFail { () throws(StoreError) in
-      try StoreImporter(path: plan.path, options: store.options, identity: identity)
+      try StoreImporter(
+        path: plan.path, options: store.options, identity: identity,
+        transactionBytesMax: PacedWriting.stepBytes, isBesideLog: true)
     }
     while let row = try orFail({ () throws(SnapshotError) in try reader.nextRow() }) {
       guard let table = Table(rawValue: row.table) else {

@@ -13,6 +13,7 @@ public final class StoreImporter: @unchecked Sendable {
   private let tables: TableHandles
   private let identity: StoreIdentity
   private let transactionBytesMax: Int
+  private let isBesideLog: Bool
   /// Rows of the transaction under way.
   private var rows = RowBuffer()
   private var lastTable: Table?
@@ -30,9 +31,11 @@ public final class StoreImporter: @unchecked Sendable {
     }
   }
 
-  /// `path` must not hold a store yet.
+  /// `path` must not hold a store yet. `isBesideLog`: each transaction is synced, so that no sync of another file on the
+  /// disk has to wait for many of them.
   public init(
-    path: String, options: StoreOptions, identity: StoreIdentity, transactionBytesMax: Int = 16 << 20
+    path: String, options: StoreOptions, identity: StoreIdentity, transactionBytesMax: Int = 16 << 20,
+    isBesideLog: Bool = false
   ) throws(StoreError) {
     do throws(LMDBError) {
       environment = try Environment(
@@ -51,6 +54,7 @@ public final class StoreImporter: @unchecked Sendable {
     self.path = path
     self.identity = identity
     self.transactionBytesMax = transactionBytesMax
+    self.isBesideLog = isBesideLog
   }
 
   /// Takes the next row. One out of order, or one whose checksum does not hold, is refused as corrupt.
@@ -110,7 +114,7 @@ public final class StoreImporter: @unchecked Sendable {
       var transaction = try environment.beginWrite()
       try write(&transaction)
       try transaction.commit()
-      try environment.startWriteback()
+      if isBesideLog { try environment.sync() } else { try environment.startWriteback() }
     } catch {
       throw StoreError(error)
     }
