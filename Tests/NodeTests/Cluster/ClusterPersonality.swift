@@ -54,7 +54,7 @@ struct ClusterPersonality {
     stops = pick([0, 10])
     pauses = pick([0, 10])
     changes = pick([0, 0, 20])
-    transfers = pick([0, 10])
+    transfers = pick([10, 20])
     loss = pick([0, 100, 1_000])
     duplication = pick([0, 100, 500])
     latency = pick([200 * microsecond, 2 * millisecond, 30 * millisecond])
