@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import random
 import threading
 import time
@@ -28,6 +29,7 @@ HISTORY_SECONDS_MAX = 60
 # Cancelled, deadline, too many requests, unavailable: it may have happened. The texts come with other codes from etcd.
 ACCEPTED_CODES = {1, 4, 8, 14}
 ACCEPTED_TEXTS = {"context deadline exceeded", "raft: stopped", "raft proposal dropped"}
+LEARNER = "etcdserver: rpc not supported for learner"
 
 
 class Worker(threading.Thread):
@@ -39,6 +41,7 @@ class Worker(threading.Thread):
         self.operations: list[Operation] = []
         self.source = random.Random(f"{load.seed}/{name}")
         self.answers = 0
+        self._numbers = itertools.count()
         self._known: dict[bytes, bytes | None] = {}  # what it last knew of a key, for its swaps
 
     def run(self) -> None:
@@ -65,7 +68,7 @@ class Worker(threading.Thread):
         key = self.source.choice(KEYS)
         operation = Operation(self.label, kind, key)
         if kind in ("put", "swap", "delete"):
-            operation.value = b"%s/%d" % (self.label.encode(), len(self.operations))
+            operation.value = b"%s/%d" % (self.label.encode(), next(self._numbers))
         if kind == "swap":
             operation.expected = self._known.get(key)
         name, request = self._request(operation)
@@ -73,6 +76,9 @@ class Worker(threading.Thread):
         self.operations.append(operation)
         outcome = client.call(name, request)
         returned = time.monotonic()
+        if outcome.text == LEARNER and self.member.came_as_learner:
+            self.operations.pop()  # a refusal for good: were it to happen after all, it would be nobody's change
+            return False
         if not outcome.succeeded:
             if outcome.code not in ACCEPTED_CODES and outcome.text not in ACCEPTED_TEXTS:
                 self.load.failures.append(f"{self.label} on {self.member.name}: {operation}: {outcome}")

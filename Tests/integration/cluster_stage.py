@@ -13,12 +13,12 @@ import subprocess
 import time
 
 from cluster_harness import SETTLE_SECONDS_MAX, Cluster, Member
+from cluster_load import LEARNER
 from test_etcdctl import normalised
 
 # A member counts as connected some seconds after it came (strict reconfiguration); etcd refuses until then.
 NOT_YET = ("unhealthy cluster", "learner member which is in sync with leader", "etcdserver: request timed out")
 RETRIES = '"msg":"retrying of unary invoker failed"'  # etcdctl's own log: how often is a matter of time
-LEARNER = "etcdserver: rpc not supported for learner"
 
 
 class ClusterStage:

@@ -19,6 +19,7 @@ import cluster_harness
 import harness
 import metrics_table
 import prometheus
+from cluster_load import LEARNER
 from watch_client import wait_until
 
 SECONDS_MAX = 30
@@ -99,7 +100,7 @@ def test_members_come_as_learners_are_promoted_through_a_follower_and_go(cluster
     assert learner.status().isLearner
     client = learner.client()
     outcome = client.call("KV/Put", key=b"k", value=b"v")
-    assert outcome.text == "etcdserver: rpc not supported for learner", outcome
+    assert outcome.text == LEARNER, outcome
     put(cluster.members[0], "known", "to all")
     wait_until(lambda: etcdctl(learner.endpoint, "get", "known", "--consistency", "s", "--print-value-only")
                == "to all\n", SECONDS_MAX, learner.log_tail)
