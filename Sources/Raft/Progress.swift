@@ -21,6 +21,9 @@ struct Progress: Equatable, CustomStringConvertible, Sendable {
   /// Nothing is to be sent until something comes back.
   private var isFlowPaused = false
   private(set) var inflights: Inflights
+  /// The last entry that it was sent ahead of answers.
+  private var lastSentIndex: UInt64 = 0
+  private var lastSentTerm: UInt64 = 0
   /// What it needs next is being read back from the log.
   private(set) var isReadingLog = false
   /// It was sent a snapshot or old entries, and does not follow yet.
@@ -120,12 +123,17 @@ struct Progress: Equatable, CustomStringConvertible, Sendable {
   /// What it needs next is in memory. While it is being probed, it may be still at work on a snapshot.
   mutating func canFollow() { if state == .replicate { isCatchingUp = false } }
 
-  mutating func sentEntries(count: Int, bytes: Int) {
+  /// The term of the entry before `next`, if that was sent ahead of answers.
+  var termOfLastSent: UInt64? { lastSentIndex > 0 && lastSentIndex == next - 1 ? lastSentTerm : nil }
+
+  mutating func sentEntries(count: Int, bytes: Int, lastTerm: UInt64) {
     switch state {
     case .replicate:
       if count > 0 {
         next += UInt64(count)
         inflights.add(index: next - 1, bytes: bytes)
+        lastSentIndex = next - 1
+        lastSentTerm = lastTerm
       }
       isFlowPaused = inflights.isFull
     case .probe:

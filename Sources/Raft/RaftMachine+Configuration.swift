@@ -64,8 +64,9 @@ extension RaftMachine {
       return
     }
     if members.voters.incoming.isEmpty { return }
+    // A smaller quorum may already have confirmed the round, and hold more.
+    concludeRound()
     if advanceCommit() {
-      // A smaller quorum may already hold more.
       retryPostponedReads()
       broadcastAppends()
     } else {

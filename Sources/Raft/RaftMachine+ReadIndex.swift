@@ -51,21 +51,27 @@ extension RaftMachine {
     lastRound += 1
     reads.round = ReadQueue.Round(number: lastRound, index: log.commitIndex, reads: reads.waiting)
     reads.waiting.removeAll(keepingCapacity: true)
-    broadcastHeartbeats()
+    if !concludeRound() { broadcastHeartbeats() }
   }
 
   mutating func confirmRound(_ message: Message, _ position: Int) {
-    guard let number = decode(message.context), let round = reads.round, number == round.number else {
-      return
-    }
+    guard let number = decode(message.context), number == reads.round?.number else { return }
     progress[position].confirmedRound = number
+    concludeRound()
+  }
+
+  /// Answers the reads of the round if a quorum has confirmed it. A leader may be one by itself, also in a joint
+  /// configuration; then nobody's answer would ever come.
+  @discardableResult mutating func concludeRound() -> Bool {
+    guard let round = reads.round else { return false }
     let verdict = members.voters.result { voter in
-      voter == id || progress[voter]?.confirmedRound == number ? true : nil
+      voter == id || progress[voter]?.confirmedRound == round.number ? true : nil
     }
-    guard verdict == .won else { return }
+    guard verdict == .won else { return false }
     precondition(hasCommittedInTerm, "no read is confirmed before a commit of its leader's term")
     reads.round = nil
     for read in round.reads { answer(read, index: round.index) }
+    return true
   }
 
   /// The leader committed in its term: what came before that may now be confirmed.

@@ -44,8 +44,12 @@ extension RaftMachine {
     if progress[position].isPaused { return false }
     let previous = progress[position].next - 1
     guard let previousTerm = log.term(at: previous) else {
-      if previous + 1 >= log.firstReachableIndex { return readLog(for: position) }
-      return sendSnapshot(position)
+      if previous + 1 < log.firstReachableIndex { return sendSnapshot(position) }
+      if readLog(for: position) || !evenIfEmpty { return false }
+      // Everything that it was sent may be lost, and no more is read for it until it answers.
+      guard let previousTerm = progress[position].termOfLastSent else { return false }
+      sendAppend(position, [], previousTerm: previousTerm)
+      return true
     }
     progress[position].canFollow()
     var entries: [Entry] = []
@@ -63,7 +67,8 @@ extension RaftMachine {
     let previous = progress[position].next - 1
     var bytes = 0
     for entry in entries { bytes += entry.data.count }
-    progress[position].sentEntries(count: entries.count, bytes: bytes)
+    progress[position].sentEntries(
+      count: entries.count, bytes: bytes, lastTerm: entries.last?.term ?? previousTerm)
     progress[position].sentCommit(log.commitIndex)
     send(
       Message(
@@ -71,7 +76,7 @@ extension RaftMachine {
         commit: log.commitIndex))
   }
 
-  /// Asks for entries that are no longer in memory. Always false: nothing is sent yet.
+  /// Asks for entries that are no longer in memory. False: the peer is to have none now.
   private mutating func readLog(for position: Int) -> Bool {
     let limits = configuration.limits
     // A peer that is gone needs nothing, and one that is behind by far shall not fill the memory on its way.
@@ -84,7 +89,7 @@ extension RaftMachine {
       LogRead(
         peer: progress[position].id, previous: previous, last: log.baseIndex,
         bytesMax: min(limits.messageBytes, limits.readBytes)))
-    return false
+    return true
   }
 
   /// Sends what was read, if it still is what the peer needs.

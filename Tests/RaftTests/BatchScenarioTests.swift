@@ -16,8 +16,9 @@ import Testing
 /// Commands:
 ///
 ///     add-nodes N voters=(..) index=I   members 1...N; everything up to I is applied and compacted away; lease=true
-///                                       lets the leader's lease answer reads
+///                                       lets the leader's lease answer reads; inflight=N bounds unanswered appends
 ///     campaign ID | tick ID count=N | propose ID DATA | read ID CONTEXT
+///     change ID transition=T            a change of the configuration (auto, implicit, explicit), as input
 ///     flush ID                          ends a batch and prints its effects
 ///     written ID count=N                N writes of the member become durable
 ///     deliver ID                        messages for the member arrive
@@ -37,9 +38,13 @@ private struct BatchScenario {
     switch command.name {
     case "add-nodes":
       let voters = command.list("voters").compactMap { UInt64($0) }
+      var limits = RaftLimits()
+      if let inflight = command.number("inflight") { limits.inflightMessages = Int(inflight) }
       for id in 1...command.id {
         members.append(
-          SimulatedMember(id: id, voters: voters, baseIndex: command.number("index") ?? 0, electionTicks: 3) {
+          SimulatedMember(
+            id: id, voters: voters, baseIndex: command.number("index") ?? 0, electionTicks: 3, limits: limits
+          ) {
             $0.checkQuorum = command.value("lease") == "true"
             $0.readMode = command.value("lease") == "true" ? .lease : .safe
           })
@@ -47,6 +52,10 @@ private struct BatchScenario {
     case "campaign": member(command).handle(.campaign)
     case "tick": for _ in 0..<(command.number("count") ?? 1) { member(command).handle(.tick) }
     case "propose": lines.append("\(member(command).propose(Array(command.positional[1].utf8)))")
+    case "change":
+      let change = ConfChangeV2(
+        transition: try command.transition, changes: try confChanges(command.input))
+      lines.append("\(member(command).propose(change))")
     case "read": member(command).handle(.readIndex(context: UInt64(command.positional[1]) ?? 0))
     case "flush": flush(member(command), &lines)
     case "written": member(command).completeWrites(Int(command.number("count") ?? 1))

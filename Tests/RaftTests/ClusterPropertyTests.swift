@@ -1,9 +1,12 @@
+import Foundation
 import Model
 import Primitives
 import Raft
 import Testing
 
 /// The Raft paper's properties under loss, repetition, reordering, partitions and crashes that lose unsynced writes.
+///
+/// `CAIRN_SEEDS=n` runs that many seeds.
 @Suite struct ClusterPropertyTests {
   /// How much of what goes wrong in a run; every run has its own mix.
   private struct Faults {
@@ -24,10 +27,13 @@ import Testing
     }
   }
 
+  private static let seeds =
+    1...(ProcessInfo.processInfo.environment["CAIRN_SEEDS"].flatMap(UInt64.init) ?? 160)
+
   @Test(arguments: [1, 2, 3, 5])
   func safetyAndLiveness(size: Int) throws {
     var diskReads = 0
-    for seed in UInt64(1)...80 {
+    for seed in Self.seeds {
       do {
         _ = try run(size: size, joiners: 0, seed: seed, readsDisk: false)
         diskReads += try run(size: size, joiners: 0, seed: seed, readsDisk: true).diskReads
@@ -43,7 +49,7 @@ import Testing
   @Test(arguments: [1, 3, 4])
   func changingMembers(size: Int) throws {
     var totals = (changes: 0, snapshots: 0, diskReads: 0)
-    for seed in UInt64(1)...80 {
+    for seed in Self.seeds {
       do {
         let cluster = try run(size: size, joiners: 3, seed: seed &+ 1_000, readsDisk: false)
         totals.changes += cluster.changes
@@ -155,7 +161,9 @@ import Testing
       for member in cluster.activeMembers { member.handle(.tick) }
       try cluster.settle()
     }
-    if cluster.readsAnswered == answered { throw Violation(description: "a read was not answered") }
+    if cluster.readsAnswered == answered {
+      throw Violation(description: "a read was not answered: \(cluster.description)")
+    }
     guard let leader = cluster.leader else { throw Violation(description: "the leader is gone") }
     if leader.machine.uncommittedPayload != 0 { throw Violation(description: "bytes left uncommitted") }
     for member in cluster.activeMembers {

@@ -38,3 +38,16 @@ func confChanges(_ input: [String]) throws -> [ConfChangeSingle] {
     }
   }
 }
+
+extension ScenarioCommand {
+  var transition: ConfChangeV2.Transition {
+    get throws {
+      switch value("transition") {
+      case nil, "auto": .auto
+      case "implicit": .jointImplicit
+      case "explicit": .jointExplicit
+      case let other?: throw Violation(description: "unknown transition \(other)")
+      }
+    }
+  }
+}

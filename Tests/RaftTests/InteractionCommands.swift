@@ -64,13 +64,7 @@ extension InteractionEnvironment {
 
   func proposeChange(_ command: ScenarioCommand) throws {
     let changes = try confChanges(command.input)
-    let transition: ConfChangeV2.Transition
-    switch command.value("transition") {
-    case nil, "auto": transition = .auto
-    case "implicit": transition = .jointImplicit
-    case "explicit": transition = .jointExplicit
-    case let other?: throw Violation(description: "unknown transition \(other)")
-    }
+    let transition = try command.transition
     guard command.value("v1") == "true" else {
       let change = ConfChangeV2(transition: transition, changes: changes)
       return try propose(

@@ -56,12 +56,17 @@ struct SimulatedCluster {
     members.filter { $0.machine.leadership.role == .leader }.max { $0.machine.term < $1.machine.term }
   }
 
-  /// The members of the configuration that the one who knows most has applied.
+  /// The members of the configuration that the one who knows most has applied, and those of whom one of these does
+  /// not know yet that they were removed: it may need their vote to find out.
   var activeMembers: [SimulatedMember] {
     guard let wisest = members.max(by: { $0.appliedIndex < $1.appliedIndex }) else { return [] }
-    let state = wisest.confState
-    let ids = state.voters + state.votersOutgoing + state.learners + state.learnersNext
-    return members.filter { ids.contains($0.id) }
+    let ids = Self.ids(wisest.confState)
+    let known = Set(members.filter { ids.contains($0.id) }.flatMap { Self.ids($0.confState) }).union(ids)
+    return members.filter { known.contains($0.id) }
+  }
+
+  private static func ids(_ state: ConfState) -> Set<UInt64> {
+    Set(state.voters + state.votersOutgoing + state.learners + state.learnersNext)
   }
 
   /// Whether all members follow a leader that may confirm reads. One that others have outgrown does not count.
