@@ -89,6 +89,7 @@ extension Node {
       preconditionFailure("installed what was not asked for")
     }
     installer.state = .idle
+    withSender(&outputs) { $0.committed(recovery.appliedIndex, &$1) }
     try apply.adoptInstalled(confState: try Node.decodeConfState(recovery.confState))
     feed.jump(to: apply.applier.revision, &outputs.events)
     let view = try orStop { () throws(StoreError) in try store.view() }

@@ -74,6 +74,8 @@ struct SnapshotSender {
   private let fileGrowthBytesMax: Int64
   /// A file this much older than the state asked for still serves: the log reaches back that far.
   private let ageMax: UInt64
+  /// The store's state up to here is committed.
+  private var committedIndex: UInt64
   private var state = State.idle
   /// Messages that wait for the file that is being made, at most one for each peer.
   private var waiting: [Message] = []
@@ -85,6 +87,7 @@ struct SnapshotSender {
     self.place = place
     self.fileGrowthBytesMax = fileGrowthBytesMax
     ageMax = catchUpEntries / 2
+    committedIndex = store.recovery.appliedIndex
   }
 
   /// Raft wants a snapshot sent.
@@ -96,15 +99,19 @@ struct SnapshotSender {
     }
     waiting.removeAll { $0.to == message.to }
     waiting.append(message)
-    if case .idle = state {
-      state = .waiting(wanted.index)
-      steps.append(.commitWanted)
-    }
+    guard case .idle = state else { return }
+    state = .waiting(wanted.index)
+    // Where nobody writes, no commit may follow: the last one may have to do.
+    if committedIndex >= wanted.index { export(&steps) } else { steps.append(.commitWanted) }
   }
 
   /// The state up to `index` is committed.
   mutating func committed(_ index: UInt64, _ steps: inout [Step]) {
-    guard case .waiting(let wanted) = state, index >= wanted else { return }
+    committedIndex = index
+    if case .waiting(let wanted) = state, index >= wanted { export(&steps) }
+  }
+
+  private mutating func export(_ steps: inout [Step]) {
     state = .exporting
     exports += 1
     steps.append(

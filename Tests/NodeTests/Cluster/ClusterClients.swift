@@ -115,7 +115,9 @@ extension ClusterSimulation {
   /// After healing: everybody is up, agrees, and has answered everything.
   func finish(answeredBefore: Int) throws {
     guard history.outstanding == 0 else { throw fail("\(history.outstanding) requests were never answered") }
-    guard history.answeredWrites > answeredBefore else { throw fail("no write was answered after healing") }
+    guard history.answeredWrites > answeredBefore else {
+      throw fail("no write was answered after healing:\n\(description)")
+    }
     var revision: Int64 = 0
     let leasedKeys = try history.leasedKeys()
     for member in present {
@@ -134,6 +136,20 @@ extension ClusterSimulation {
     }
     try history.check(appliedIndex: history.lastLogIndex, revision: revision)
     note(history.lastLogIndex, UInt64(revision))
+  }
+
+  private var description: String {
+    members.map { member in
+      guard let opened = member.node else {
+        return "\(member.id) is \(member.isRemoved ? "removed" : "down")"
+      }
+      let last = opened.opened.node.lastIndex
+      let commit = opened.opened.node.commitIndex
+      let applied = opened.opened.node.appliedIndex
+      let knows = "knows \(opened.opened.node.memberIDs), removed \(member.knownRemoved.sorted())"
+      return
+        "\(member.id) \(opened.opened.node.leadership) last \(last) commit \(commit) applied \(applied) \(knows)"
+    }.joined(separator: "\n")
   }
 
   /// Those that are in the configuration of whoever knows most.
