@@ -54,10 +54,12 @@ extension RaftMachine {
   }
 
   mutating func switchTo(_ changer: ConfigurationChanger) {
+    let followedVoter = role == .follower && members.voters.contains(leader)
     members = changer.configuration
     progress = changer.progress
     hasNewConfiguration = true
     tracer.info("\(id.hex) switched to configuration \(members)")
+    if followedVoter && !members.voters.contains(leader) { succeedRemovedLeader() }
     guard role == .leader else { return }
     if progress[id] == nil || members.learners.contains(id) {
       if configuration.stepDownOnRemoval { becomeFollower(term: term, leader: 0) }
@@ -75,6 +77,15 @@ extension RaftMachine {
       }
     }
     if transferee != 0 && !members.voters.contains(transferee) { transferee = 0 }
+  }
+
+  /// The leader is none any more: the next one need not wait until it is missed, only for the others to hear of it too.
+  private mutating func succeedRemovedLeader() {
+    // etcd-io/raft waits; its scenarios, which come without batches, say so.
+    guard configuration.batches, isPromotable else { return }
+    leader = 0
+    let wait = Int.random(in: 1...max(1, configuration.electionTicks / 3), using: &random)
+    electionElapsedTicks = max(electionElapsedTicks, electionTimeoutTicks - wait)
   }
 
   /// Everything up to `index` is applied; a joint configuration that asks for it is left.

@@ -16,7 +16,8 @@ import Testing
 /// Commands:
 ///
 ///     add-nodes N voters=(..) index=I   members 1...N; everything up to I is applied and compacted away; lease=true
-///                                       lets the leader's lease answer reads; inflight=N bounds unanswered appends
+///                                       lets the leader's lease answer reads; inflight=N bounds unanswered appends;
+///                                       step-down=true has a leader that is removed step down
 ///     campaign ID | tick ID count=N | propose ID DATA | read ID CONTEXT
 ///     change ID transition=T            a change of the configuration (auto, implicit, explicit), as input
 ///     flush ID                          ends a batch and prints its effects
@@ -47,6 +48,7 @@ private struct BatchScenario {
           ) {
             $0.checkQuorum = command.value("lease") == "true"
             $0.readMode = command.value("lease") == "true" ? .lease : .safe
+            $0.stepDownOnRemoval = command.value("step-down") == "true"
           })
       }
     case "campaign": member(command).handle(.campaign)
