@@ -36,14 +36,13 @@ final class MemberNotices: Sendable {
           "role": .text("\(leadership.role)"), "term": .integer(Int64(clamping: leadership.term)),
           "leader": .text(ClusterIdentity.hexadecimal(leadership.leader)),
         ])
-      // Whoever speaks of ever later terms causes these.
-      if let admitted = limit.admit(record, from: "") { logger.log(admitted) }
+      logLimited(record, from: "", logger)
     case .messageRefused(let from, let kind, let fault):
       let sender = ClusterIdentity.hexadecimal(from)
       let record = LogRecord(
         .warn, "refused a peer's message",
         ["from": .text(sender), "kind": .text("\(kind)"), "error": .text(fault.description)])
-      if let admitted = limit.admit(record, from: sender) { logger.log(admitted) }
+      logLimited(record, from: sender, logger)
     case .logPreparationFailed(let error):
       logger.warn(
         "the next segment of the write-ahead log cannot be prepared", ["error": .text(error.description)])
@@ -52,7 +51,7 @@ final class MemberNotices: Sendable {
       logger.log(MaintenanceLog.slowApply(took, index: index, expected: expectedApply))
     case .snapshotFailed(let error):
       logger.warn("no snapshot could be written for a member", ["error": .text(error.description)])
-    case .diverged(let divergence): logger.log(MaintenanceLog.diverged(divergence))
+    case .diverged(let divergence): logLimited(MaintenanceLog.diverged(divergence), from: "", logger)
     case .storeReplaced(let recovery):
       logger.info(
         "applied a snapshot of another member",
@@ -63,5 +62,10 @@ final class MemberNotices: Sendable {
       .installSnapshot, .digest:
       break
     }
+  }
+
+  /// For lines that other members cause: by ever later terms, malformed messages, digests.
+  private func logLimited(_ record: LogRecord, from sender: String, _ logger: Logger) {
+    if let admitted = limit.admit(record, from: sender) { logger.log(admitted) }
   }
 }
