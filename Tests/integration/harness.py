@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -20,18 +21,33 @@ import api
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 READY_LINE = "ready to serve client requests"
 START_SECONDS_MAX = 30
+PORT_MIN = 10_000
+
+_draw = random.SystemRandom()  # not the tests' seed: others take ports too
+_given: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now. All are held until the last is known, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports nobody listens on now, each given once. Not of those that the kernel gives to outgoing connections, where
+    there are others: somebody's connection could have a member's port while it is down, even one that dials it."""
+    lowest_outgoing = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    end = lowest_outgoing if lowest_outgoing > 2 * PORT_MIN else 1 << 16
+    found: list[int] = []
+    while len(found) < count:
+        port = _draw.randrange(PORT_MIN, end)
+        if port not in _given and is_free(port):
+            _given.add(port)
+            found.append(port)
+    return found
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def etcd_distribution() -> pathlib.Path:

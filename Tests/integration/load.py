@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import random
 import threading
+import time
 
 from google.protobuf.message import Message
 
@@ -76,11 +77,12 @@ class Load:
             write = random_write(f"{self._label}.{number}.{count}", source)
             with self._lock:
                 self.writes[write.name] = write
+            begun = time.monotonic()
             outcome = client.call("KV/Put" if "Put" in write.request.DESCRIPTOR.name else "KV/Txn", write.request)
             if not outcome.succeeded:
                 # Anything but a lost or refused connection is a fault; the text is etcd's while it stops.
                 if outcome.code not in (14, 1) and outcome.text != "raft: stopped":
-                    self.unexpected.append(str(outcome))
+                    self.unexpected.append(f"{outcome} to request {count} after {time.monotonic() - begun:.1f} s")
                 break
             with self._lock:
                 write.acknowledged = outcome.response.header.revision

@@ -202,7 +202,7 @@ def test_a_restore_killed_at_any_moment_leaves_all_or_nothing(
     expected = good("hashkv", snapshot)
     begin = time.monotonic()
     good("snapshot", "restore", snapshot, "--data-dir", folder / "timed")
-    seconds = time.monotonic() - begin
+    undisturbed = seconds = time.monotonic() - begin
     outcomes = {"absent": 0, "complete": 0}
     target, log = folder / "data", folder / "log"
     for number in range(kills):
@@ -218,8 +218,11 @@ def test_a_restore_killed_at_any_moment_leaves_all_or_nothing(
         assert process.returncode in (0, -signal.SIGKILL), errors
         if not target.exists():
             outcomes["absent"] += 1
+            # How long a restore takes is another matter by the minute, where others use the machine too.
+            seconds *= 1.01
             continue
         outcomes["complete"] += 1
+        seconds *= 0.97
         wal = ["--wal-dir", str(log)] if with_log else []
         assert utl("check", "--data-dir", target, *wal).stdout == ""
         assert good("hashkv", "--data-dir", target, *wal) == expected
@@ -228,7 +231,7 @@ def test_a_restore_killed_at_any_moment_leaves_all_or_nothing(
         shutil.rmtree(target)
         if with_log:
             shutil.rmtree(log)
-    print(outcomes, f"{seconds:.2f} s undisturbed")
+    print(outcomes, f"{undisturbed:.2f} s undisturbed, {seconds:.2f} s at the end")
     assert min(outcomes.values()) > kills // 10
     good("snapshot", "restore", snapshot, "--data-dir", target, "--wal-dir", log)
     assert sorted(path.name for path in folder.iterdir()) == ["data", "log", "timed"]
