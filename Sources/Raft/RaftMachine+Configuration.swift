@@ -81,8 +81,9 @@ extension RaftMachine {
 
   /// The leader is none any more: the next one need not wait until it is missed, only for the others to hear of it too.
   private mutating func succeedRemovedLeader() {
-    // etcd-io/raft waits; its scenarios, which come without batches, say so.
-    guard configuration.batches, isPromotable else { return }
+    // etcd-io/raft waits; its scenarios, which come without batches, say so. And a leader that answers reads on its lease
+    // counts on it, until it has applied the change itself.
+    guard configuration.batches, configuration.readMode == .safe, isPromotable else { return }
     leader = 0
     let wait = Int.random(in: 1...max(1, configuration.electionTicks / 3), using: &random)
     electionElapsedTicks = max(electionElapsedTicks, electionTimeoutTicks - wait)
