@@ -17,7 +17,7 @@ struct Progress: Equatable, CustomStringConvertible, Sendable {
   private(set) var next: UInt64
   private(set) var state = State.probe
   /// The commit index that has been sent and that the peer can use: it has the entries, or they are on their way.
-  private(set) var sentCommit: UInt64 = 0
+  private var sentCommit: UInt64 = 0
   /// Nothing is to be sent until something comes back.
   private var isFlowPaused = false
   private(set) var inflights: Inflights

@@ -29,7 +29,7 @@ extension RaftMachine {
     guard isBroadcastDue, role == .leader else { return }
     isBroadcastDue = false
     for position in progress.indices where progress[position].id != id {
-      let isCommitNews = progress[position].sentCommit < log.commitIndex
+      let isCommitNews = progress[position].canUseCommit(log.commitIndex)
       if sendAppend(position, evenIfEmpty: isCommitNews) { sendAllAppends(position) }
     }
   }
