@@ -171,6 +171,14 @@ class Server:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
+    def wait_for_log(self, text: str) -> None:
+        """What is logged once clients are served comes after the answer that they may have had by then."""
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while text not in self.log():
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self.binary.name} does not log {text!r}:\n{self.log_tail()}")
+            time.sleep(0.01)
+
     def log_tail(self, lines: int = 30) -> str:
         return "\n".join(line[:400] for line in self.log().splitlines()[-lines:])
 

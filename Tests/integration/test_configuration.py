@@ -136,8 +136,8 @@ def test_log_file(monkeypatch):
         path = server.folder / "member.log"
         use_file(server, monkeypatch, **{"log-outputs": [str(path)]})
         server.start()
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        assert any(line["msg"] == harness.READY_LINE for line in lines)
+        wait_for(lambda: harness.READY_LINE in path.read_text(), "the last line of the start")
+        assert all(json.loads(line)["msg"] for line in path.read_text().splitlines())
         assert harness.READY_LINE not in server.log()
 
 
@@ -220,7 +220,7 @@ def test_service_notification(kind, tmp_path, monkeypatch):
         assert b"READY=1" in receiver.recv(1000).splitlines()
         # What starts after it finds it.
         assert server.client().put(b"k", b"v") == 2
-        assert "successfully notified init daemon" in server.log()
+        server.wait_for_log("successfully notified init daemon")
         assert server.terminate() == 143
         if not harness.subject_is_etcd():
             assert b"STOPPING=1" in receiver.recv(1000).splitlines()
@@ -231,7 +231,7 @@ def test_a_notification_that_fails_is_no_end(monkeypatch):
     with harness.cairn() as server:
         monkeypatch.setenv("NOTIFY_SOCKET", "/no/such/socket")
         server.start()
-        assert "failed to notify systemd for readiness" in server.log()
+        server.wait_for_log("failed to notify systemd for readiness")
         assert server.client().put(b"k", b"v") == 2
 
 
@@ -284,7 +284,7 @@ def test_another_journal_stream_means_standard_error(monkeypatch):
     with harness.cairn() as server:
         monkeypatch.setenv("JOURNAL_STREAM", "1:1")
         server.start()
-        assert harness.READY_LINE in server.log()
+        server.wait_for_log(harness.READY_LINE)
 
 
 def test_two_members_share_a_port():

@@ -102,9 +102,7 @@ def test_unary_calls_and_the_end(subject):
 def test_hosts_paths_and_keys_are_checked():
     with harness.cairn(extra_arguments=["--host-whitelist", "good.example"]) as server:
         server.spawn()
-        deadline = time.monotonic() + 30
-        while harness.READY_LINE not in server.log() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        server.wait_for_log(harness.READY_LINE)
         with opened(server, "/v3/watch", host="good.example") as connection:
             connection.send(CREATE)
             assert answer(connection)["result"]["created"]
