@@ -42,7 +42,7 @@ import Testing
         return
       }
     }
-    #expect(diskReads > 20 || size < 3)
+    #expect(diskReads > 40 || size < 3)
   }
 
   /// Members come, learn, are promoted, leave; some have to be caught up with snapshots.
@@ -60,9 +60,9 @@ import Testing
         return
       }
     }
-    #expect(totals.changes > 200)
-    #expect(totals.snapshots > 4)
-    #expect(totals.diskReads > 5)
+    #expect(totals.changes > 400)
+    #expect(totals.snapshots > 8)
+    #expect(totals.diskReads > 10)
   }
 
   private func run(size: Int, joiners: Int, seed: UInt64, readsDisk: Bool) throws -> SimulatedCluster {

@@ -29,7 +29,7 @@ class Member(harness.Server):
         self.network = network
         self.initial_cluster = ""
         self.initial_state = "new"
-        self.came_as_learner = False
+        self.may_be_learner = False
         self.is_stopped = False
         if network:
             network.add(name, advertised_port, peer_port)
@@ -226,7 +226,7 @@ class Cluster:
     def add(self, is_learner: bool = False, through: Member | None = None) -> Member:
         """A new member with empty data, announced and started; not awaited."""
         made = self.prepare()
-        made.came_as_learner = is_learner
+        made.may_be_learner = is_learner
         self._change(through or self.running()[0], "Cluster/MemberAdd", peerURLs=[made.peer_url], isLearner=is_learner)
         self.join(made)
         made.spawn()

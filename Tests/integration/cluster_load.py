@@ -74,9 +74,10 @@ class Worker(threading.Thread):
         name, request = self._request(operation)
         operation.invoked = time.monotonic()
         self.operations.append(operation)
+        may_be_learner = self.member.may_be_learner
         outcome = client.call(name, request)
         returned = time.monotonic()
-        if outcome.text == LEARNER and self.member.came_as_learner:
+        if outcome.text == LEARNER and may_be_learner:
             self.operations.pop()  # a refusal for good: were it to happen after all, it would be nobody's change
             return False
         if not outcome.succeeded:

@@ -130,6 +130,8 @@ def test_a_new_member_under_load(seed: int):
             wait_until(lambda: client.call("Cluster/MemberPromote", ID=new.status().header.member_id).succeeded,
                        CATCH_UP_SECONDS_MAX, "it is not promoted")
             client.close()
+            wait_until(lambda: not new.status().isLearner, CATCH_UP_SECONDS_MAX, "it does not know that it was promoted")
+            new.may_be_learner = False  # it refuses nobody any more
             load.wait_for_writes(20)
             load.finish(FILLED)
         finally:

@@ -110,6 +110,7 @@ def test_log_and_rights(subject):
     subject.wait_for_log(harness.READY_LINE)
     lines = [json.loads(line) for line in subject.log().splitlines() if line.startswith("{")]
     assert all({"level", "ts", "caller", "msg"} <= line.keys() for line in lines)
+    assert any(line["msg"] == harness.READY_LINE for line in lines)
     assert stat.S_IMODE(subject.data_directory.stat().st_mode) == 0o700
     readable = [path for path in subject.data_directory.rglob("*") if path.stat().st_mode & 0o077]
     assert readable == []

@@ -140,15 +140,15 @@ extension ClusterSimulation {
 
   private var description: String {
     members.map { member in
-      guard let opened = member.node else {
+      guard let node = member.node else {
         return "\(member.id) is \(member.isRemoved ? "removed" : "down")"
       }
-      let last = opened.opened.node.lastIndex
-      let commit = opened.opened.node.commitIndex
-      let applied = opened.opened.node.appliedIndex
-      let knows = "knows \(opened.opened.node.memberIDs), removed \(member.knownRemoved.sorted())"
+      let last = node.opened.node.lastIndex
+      let commit = node.opened.node.commitIndex
+      let applied = node.opened.node.appliedIndex
+      let knows = "knows \(node.opened.node.memberIDs), removed \(member.knownRemoved.sorted())"
       return
-        "\(member.id) \(opened.opened.node.leadership) last \(last) commit \(commit) applied \(applied) \(knows)"
+        "\(member.id) \(node.opened.node.leadership) last \(last) commit \(commit) applied \(applied) \(knows)"
     }.joined(separator: "\n")
   }
 
